@@ -1,0 +1,68 @@
+//! Times across the border: Python's seconds are the core's nanoseconds.
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDelta, PyDeltaAccess as _};
+use sluicegate_core::Nanos;
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Takes seconds (int, float or `timedelta`) and rounds them to the nearest nanosecond; a span
+/// beyond the range, infinity included, becomes [`Nanos::MAX`].
+///
+/// Raises `TypeError` for anything else and `ValueError` for a negative number or NaN, both naming
+/// `field` and the value.
+pub(crate) fn nanos_from_seconds(value: &Bound<'_, PyAny>, field: &str) -> PyResult<Nanos> {
+    if let Ok(delta) = value.cast::<PyDelta>() {
+        return nanos_from_delta(delta, field);
+    }
+    let unfit = || {
+        PyTypeError::new_err(format!(
+            "{field} must be seconds as int, float or timedelta, not {}",
+            value.get_type()
+        ))
+    };
+    if value.is_instance_of::<PyBool>() {
+        return Err(unfit());
+    }
+    if let Ok(whole) = value.extract::<u64>() {
+        return Ok(Nanos::from_secs(whole));
+    }
+    let seconds: f64 = value.extract().map_err(|_| unfit())?;
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(PyValueError::new_err(format!("{field} must be at least 0, not {seconds}")));
+    }
+    Ok(nanos_from_f64(seconds))
+}
+
+/// Rounds non-negative seconds to the nearest nanosecond: exact for any float that came from
+/// [`seconds`] of less than 2^53 ns (104 days).
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "whole seconds fit u64 below the guard, a fraction is below one, a cast saturates"
+)]
+fn nanos_from_f64(seconds: f64) -> Nanos {
+    if seconds >= (u64::MAX / NANOS_PER_SECOND) as f64 {
+        return Nanos::MAX;
+    }
+    let fraction = (seconds.fract() * NANOS_PER_SECOND as f64).round() as u64;
+    Nanos::new(seconds.trunc() as u64 * NANOS_PER_SECOND + fraction)
+}
+
+fn nanos_from_delta(delta: &Bound<'_, PyDelta>, field: &str) -> PyResult<Nanos> {
+    let Ok(days) = u64::try_from(delta.get_days()) else {
+        return Err(PyValueError::new_err(format!("{field} must be at least 0, not {delta}")));
+    };
+    // Python keeps 0 ≤ seconds < 86,400 and 0 ≤ microseconds < 1,000,000.
+    let seconds = u64::from(delta.get_seconds().cast_unsigned());
+    let micros = u64::from(delta.get_microseconds().cast_unsigned());
+    Ok(Nanos::from_secs(days.saturating_mul(86_400) + seconds) + Nanos::new(micros * 1_000))
+}
+
+/// Gives seconds as a float; [`Nanos::MAX`] is the end of the range, not infinity.
+#[expect(clippy::cast_precision_loss, reason = "floats are what Python asks for; see the docs")]
+pub(crate) fn seconds(time: Nanos) -> f64 {
+    time.get() as f64 / NANOS_PER_SECOND as f64
+}

@@ -1,0 +1,15 @@
+//! The Python binding: each method converts, calls the core and converts back.
+
+mod clock;
+mod convert;
+mod errors;
+
+use pyo3::prelude::*;
+
+/// The compiled core of sluicegate; its names reach users through the package.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<clock::MonotonicClock>()?;
+    module.add_class::<clock::ManualClock>()?;
+    Ok(())
+}
