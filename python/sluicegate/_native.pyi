@@ -3,6 +3,14 @@
 from datetime import timedelta
 from typing import final
 
+from typing_extensions import disjoint_base
+
+__all__ = [
+    "CallFloor",
+    "ManualClock",
+    "MonotonicClock",
+]
+
 @final
 class MonotonicClock:
     """The machine's monotonic clock: the scale of `time.monotonic` and of the event loops."""
@@ -11,6 +19,7 @@ class MonotonicClock:
     def now(self) -> float: ...
     def now_ns(self) -> int: ...
 
+@disjoint_base
 class ManualClock:
     """A clock that stands still until it is moved."""
 
@@ -20,3 +29,12 @@ class ManualClock:
     def advance(self, seconds: float | timedelta) -> None: ...
     def advance_ns(self, nanoseconds: int) -> None: ...
     def set(self, seconds: float | timedelta) -> None: ...
+
+@final
+class CallFloor:
+    """The floor of the benches: calls that do next to nothing."""
+
+    def __new__(cls) -> CallFloor: ...
+    def empty(self) -> bool: ...
+    def count(self, count: int = 1) -> bool: ...
+    def clock(self) -> bool: ...

@@ -3,6 +3,7 @@
 mod clock;
 mod convert;
 mod errors;
+mod floor;
 
 use pyo3::prelude::*;
 
@@ -11,5 +12,6 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<clock::MonotonicClock>()?;
     module.add_class::<clock::ManualClock>()?;
+    module.add_class::<floor::CallFloor>()?;
     Ok(())
 }

@@ -1,0 +1,33 @@
+//! The floor of the benches: what a call into the binding costs before it does anything.
+
+use pyo3::prelude::*;
+use sluicegate_core::{Clock as _, MonotonicClock, Nanos};
+
+/// Calls that do next to nothing; the benches subtract them to see what a decision itself costs.
+#[pyclass(frozen, module = "sluicegate._native")]
+pub(crate) struct CallFloor;
+
+#[pymethods]
+#[expect(clippy::unused_self, reason = "methods, because what they are held against are methods")]
+impl CallFloor {
+    #[new]
+    fn new() -> Self {
+        Self
+    }
+
+    /// Return True: the least a native method can do.
+    fn empty(&self) -> bool {
+        true
+    }
+
+    /// Return True, having taken an optional count as the limiters do.
+    #[pyo3(signature = (count = 1))]
+    fn count(&self, count: u64) -> bool {
+        count > 0
+    }
+
+    /// Read the machine's monotonic clock once and return True.
+    fn clock(&self) -> bool {
+        MonotonicClock.now() > Nanos::ZERO
+    }
+}
