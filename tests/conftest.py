@@ -2,7 +2,7 @@
 
 import pytest
 
-from sluicegate._native import ManualClock
+from sluicegate.testing import ManualClock
 
 
 @pytest.fixture
