@@ -163,10 +163,9 @@ def test_any_bytes_are_read_or_refused_as_a_vocabulary(content):
         assert all(item.position > 0 and item.term and item.type for item in vocabulary.items)
 
 
-@given(st.text(max_size=200))
+@given(st.text(st.characters(codec="utf-8"), max_size=200))
 def test_every_row_is_an_item_or_reported(text):
-    header = "position,term,type\n"
-    vocabulary = read((header + text).encode("utf-8", "surrogatepass").replace(b"\xed", b"x"))
+    vocabulary = read("position,term,type\n" + text)
     lines = [row.line for row in vocabulary.bad_rows]
     assert lines == sorted(set(lines))
     assert all(line >= 2 for line in lines)
