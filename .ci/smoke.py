@@ -18,7 +18,7 @@ def check_files() -> None:
     names = {file.name for file in metadata.files("sluicegate") or ()}
     assert {"LICENSE-MIT", "LICENSE-APACHE"} <= names, names
     assert not [needed for needed in metadata.requires("sluicegate") or () if "extra ==" not in needed]
-    assert util.find_spec("httpx") is None
+    assert not [extra for extra in ("httpx", "httpx2", "rich", "typer") if util.find_spec(extra)]
 
 
 def check_limiter() -> None:

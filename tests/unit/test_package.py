@@ -12,7 +12,7 @@ import pytest
 import sluicegate
 import sluicegate.testing
 
-OPTIONAL = ("httpx", "opentelemetry", "redis", "rich", "sqlalchemy", "trio", "typer", "uvicorn")
+OPTIONAL = ("httpx", "httpx2", "opentelemetry", "redis", "rich", "sqlalchemy", "trio", "typer", "uvicorn")
 PACKAGE = Path(sluicegate.__file__).parent
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
