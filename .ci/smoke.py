@@ -5,9 +5,8 @@ import sys
 from importlib import metadata, resources, util
 from pathlib import Path
 
-from sluicegate.testing import ManualClock
-
 import sluicegate
+from sluicegate.testing import ManualClock
 
 
 def check_files() -> None:

@@ -16,6 +16,7 @@ from sluicegate._errors import (
     ServerError,
     SluicegateError,
 )
+from sluicegate.policies import Retry, RetryConfig, RetryStats, retry_async
 
 __all__ = [
     "APIError",
@@ -30,6 +31,10 @@ __all__ = [
     "LimitExceededError",
     "RateLimitError",
     "RejectedError",
+    "Retry",
+    "RetryConfig",
+    "RetryStats",
     "ServerError",
     "SluicegateError",
+    "retry_async",
 ]

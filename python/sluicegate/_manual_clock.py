@@ -15,13 +15,13 @@ from datetime import timedelta
 from itertools import count
 from typing import Self
 
-from sluicegate import _native
 from sluicegate._durations import FOREVER_NS, seconds
 from sluicegate._homes import HASTE, Home, Loop, Thread, TrioRun
+from sluicegate._native import ManualClock as NativeClock
 from sluicegate._time import running_trio
 
 
-class ManualClock(_native.ManualClock):
+class ManualClock(NativeClock):
     """A clock that stands still until it is moved; every limiter, breaker and policy takes it as `clock=`.
 
     Sleepers wake when the time reaches their deadlines, in the order of these, first come first among equals.

@@ -1,0 +1,8 @@
+"""What wraps a call: retries, timeouts, and pipelines of these with limiters and breakers."""
+
+from sluicegate.policies._retry import Retry, retry_async
+from sluicegate.policies._retry_block import Attempt
+from sluicegate.policies._retry_config import RetryConfig
+from sluicegate.policies._retry_plan import RetryStats
+
+__all__ = ["Attempt", "Retry", "RetryConfig", "RetryStats", "retry_async"]

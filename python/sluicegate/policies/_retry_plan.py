@@ -1,0 +1,143 @@
+"""What follows from an attempt: whether there is to be another, and when; and the sums of all calls."""
+
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sluicegate._durations import FOREVER_NS, nanoseconds
+from sluicegate._time import Clock
+from sluicegate.policies import _deadline
+from sluicegate.policies._retry_config import RetryConfig
+
+UNSET = object()
+"""Stands where there is no result."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryStats:
+    """What a `Retry` has done since it was made.
+
+    Attributes:
+        calls: How many calls or blocks were begun.
+        retries: How many further attempts they took.
+        failures: How many of them ended with an exception all the same: one not worth another attempt, or one
+            that came when the attempts, the time or the budget were used up.
+        waited: Seconds that the waits in between took, in sum.
+    """
+
+    calls: int
+    retries: int
+    failures: int
+    waited: float
+
+
+class Counts:
+    """The sums of all calls of one policy."""
+
+    __slots__ = ("_failures", "_lock", "_retries", "_waited", "calls")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._retries = 0
+        self._failures = 0
+        self._waited = 0.0
+        self._lock = threading.Lock()
+
+    def retry(self, wait: float) -> None:
+        """Count a further attempt and the seconds it is preceded by."""
+        with self._lock:
+            self._retries += 1
+            self._waited += wait
+
+    def failure(self) -> None:
+        """Count a call that ended with an exception."""
+        with self._lock:
+            self._failures += 1
+
+    def stats(self) -> RetryStats:
+        """Return the sums so far."""
+        with self._lock:
+            return RetryStats(self.calls, self._retries, self._failures, self._waited)
+
+
+class Plan:
+    """One call under way: its driver puts in what an attempt came to, and waits for what comes out.
+
+    Attributes:
+        error: The exception that the last attempt ended with.
+        result: What it returned where it did not.
+    """
+
+    __slots__ = ("_clock", "_config", "_counts", "_deadline_ns", "error", "result")
+
+    def __init__(self, config: RetryConfig, clock: Clock, counts: Counts) -> None:
+        self._config = config
+        self._clock = clock
+        self._counts = counts
+        self._deadline_ns = FOREVER_NS
+        self.error: Exception | None = None
+        self.result: Any = UNSET
+        if config.max_elapsed is not None:
+            self._deadline_ns = clock.now_ns() + nanoseconds(config.max_elapsed, "max_elapsed")
+        if config.budget is not None:
+            config.budget.deposit()
+
+    def waits(self) -> Iterator[int]:
+        """Yield when to begin the next attempt, while the last is worth another and there is time for it."""
+        config, backoff = self._config, None
+        for attempt in range(config.max_attempts - 1):
+            if not self._is_worth_another():
+                return
+            backoff = config.get_delay(attempt, previous=backoff)
+            delay = max(backoff, retry_after_of(self.error)) if config.respect_retry_after else backoff
+            if delay == math.inf:
+                return
+            wait_ns = nanoseconds(delay, "delay")
+            wake_at = self._clock.now_ns() + wait_ns
+            if wake_at > self._deadline_ns or not _deadline.leaves_room_for(wait_ns):
+                return
+            if config.budget is not None and not config.budget.try_withdraw():
+                return
+            if config.on_retry is not None:
+                config.on_retry(attempt, delay, self.error)
+            self._counts.retry(delay)
+            self.error = None
+            yield wake_at
+
+    def end(self) -> Any:
+        """Return or raise what the last attempt came to."""
+        error, self.error = self.error, None
+        if error is None:
+            return self.result
+        self._counts.failure()
+        try:
+            raise error
+        finally:
+            # Its traceback holds this frame, which must not hold it in turn.
+            del error
+
+    def _is_worth_another(self) -> bool:
+        config, error = self._config, self.error
+        if error is None:
+            is_unfit = config.retry_result
+            return is_unfit is not None and self.result is not UNSET and is_unfit(self.result)
+        if isinstance(config.retry_on, type | tuple):
+            return isinstance(error, config.retry_on)
+        return config.retry_on(error)
+
+
+def retry_after_of(error: Exception | None) -> float:
+    """Return the seconds an exception asks to wait, 0 where it asks for nothing that can be understood.
+
+    Example:
+        >>> from sluicegate import RateLimitError
+        >>> retry_after_of(RateLimitError(7)), retry_after_of(RateLimitError()), retry_after_of(OSError())
+        (7.0, 0.0, 0.0)
+    """
+    asked = getattr(error, "retry_after", None)
+    if isinstance(asked, timedelta):
+        asked = asked.total_seconds()
+    return float(asked) if isinstance(asked, int | float) and asked > 0 else 0.0
