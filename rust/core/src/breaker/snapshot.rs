@@ -1,0 +1,162 @@
+//! What a breaker tells of itself; reading never changes it.
+
+use crate::nanos::Nanos;
+use crate::sync::{AtomicU64, Ordering};
+
+use super::probes;
+use super::state::{CircuitState, Word, ahead, following, from_micros, preceding};
+use super::window::Tally;
+use super::{Breaker, Sampling};
+
+const COUNT_BITS: u32 = 51;
+const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
+/// How often a snapshot is taken afresh because the state changed meanwhile.
+const RETRIES: u32 = 8;
+
+/// A breaker's figures at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The state; half-open from the end of the break on.
+    pub state: CircuitState,
+    /// How long it has been in that state.
+    pub time_in_state: Nanos,
+    /// The calls the window holds: those of the probes while half-open, those that tripped while
+    /// open, none while isolated or disabled.
+    pub throughput: u64,
+    /// The failed ones among them.
+    pub failures: u64,
+    /// The slow ones among them.
+    pub slow_calls: u64,
+    /// The trips since the last time it was closed.
+    pub consecutive_trips: u64,
+    /// The trips since the start.
+    pub trips: u64,
+    /// The successes since the start, late ones included.
+    pub total_successes: u64,
+    /// The failures since the start, late ones included.
+    pub total_failures: u64,
+    /// The slow calls since the start, late ones included.
+    pub total_slow: u64,
+    /// The calls since the start that said nothing about the far side.
+    pub total_ignored: u64,
+    /// The refusals since the start.
+    pub total_rejected: u64,
+}
+
+/// Gives the record of the trip that leads out of `word`, and its number among consecutive ones.
+pub(super) fn next_trip(word: Word, seen: u64) -> (u64, u64) {
+    let (next, recorded) = (following(word.generation()), seen & COUNT_MASK);
+    let consecutive = match word.state() {
+        // A rival that trips from the same word has written it down already.
+        CircuitState::HalfOpen if seen >> COUNT_BITS == next => recorded,
+        // The trip before is on record: it led to the break that these probes followed.
+        CircuitState::HalfOpen => recorded + 1,
+        _ => 1,
+    };
+    (next << COUNT_BITS | consecutive, consecutive)
+}
+
+impl Breaker<'_> {
+    /// Tells the state; half-open from the end of the break on, though nobody has entered.
+    #[must_use]
+    pub fn state(self, now: Nanos) -> CircuitState {
+        let word = self.state.word();
+        if self.is_over(word, now) { CircuitState::HalfOpen } else { word.state() }
+    }
+
+    /// Tells how long until a call may be admitted, where the breaker itself limits that: while
+    /// open, and while half-open (until a place is free, or the first lease has run out).
+    #[must_use]
+    pub fn retry_after(self, now: Nanos) -> Option<Nanos> {
+        let (word, elapsed) = (self.state.word(), self.state.elapsed(now));
+        let places = self.config.options.half_open_max_calls;
+        match word.state() {
+            CircuitState::Open => Some(from_micros(word.deadline()) - elapsed),
+            CircuitState::HalfOpen => {
+                Some(probes::wait(&self.state.cells, word.generation(), places, elapsed))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes the breaker's figures; the totals may be a few calls ahead of the window.
+    #[must_use]
+    pub fn snapshot(self, now: Nanos) -> Snapshot {
+        let mut word = self.state.word();
+        let mut figures = self.figures(word, now);
+        for _ in 0..RETRIES {
+            let seen = self.state.word();
+            if seen == word {
+                break;
+            }
+            word = seen;
+            figures = self.figures(word, now);
+        }
+        figures
+    }
+
+    fn figures(self, word: Word, now: Nanos) -> Snapshot {
+        // Relaxed: counters that order nothing.
+        let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let totals = &self.state.totals;
+        let is_over = self.is_over(word, now);
+        let began = if is_over {
+            Some(from_micros(word.deadline()))
+        } else {
+            self.state.since(word.generation())
+        };
+        let tally = self.readable(word, now);
+        Snapshot {
+            state: if is_over { CircuitState::HalfOpen } else { word.state() },
+            time_in_state: began.map_or(Nanos::ZERO, |began| self.state.elapsed(now) - began),
+            throughput: tally.throughput,
+            failures: tally.failures,
+            slow_calls: tally.slow,
+            consecutive_trips: self.consecutive_trips(word),
+            trips: total(&totals.trips),
+            total_successes: total(&totals.successes),
+            total_failures: total(&totals.failures),
+            total_slow: total(&totals.slow),
+            total_ignored: total(&totals.ignored),
+            total_rejected: total(&totals.rejected),
+        }
+    }
+
+    fn is_over(self, word: Word, now: Nanos) -> bool {
+        word.state() == CircuitState::Open
+            && self.state.elapsed(now) >= from_micros(word.deadline())
+    }
+
+    fn consecutive_trips(self, word: Word) -> u64 {
+        let behind = match word.state() {
+            CircuitState::Open => 0,
+            CircuitState::HalfOpen => 1,
+            _ => return 0,
+        };
+        // Acquire: as in `announce`.
+        let trips = self.state.trips.load(Ordering::Acquire);
+        if ahead(word.generation(), trips >> COUNT_BITS, u64::BITS - COUNT_BITS) == behind {
+            trips & COUNT_MASK
+        } else {
+            0
+        }
+    }
+
+    /// Adds up what the cells hold: an open breaker keeps what tripped it, which is a window after
+    /// the first trip and probes after the others.
+    fn readable(self, word: Word, now: Nanos) -> Tally {
+        let places = self.config.options.half_open_max_calls;
+        let probes = |generation| probes::tally(&self.state.cells, generation, places);
+        let before = preceding(word.generation());
+        match word.state() {
+            CircuitState::Closed | CircuitState::MetricsOnly => self.window(word, now),
+            CircuitState::HalfOpen => probes(word.generation()),
+            CircuitState::Open if self.consecutive_trips(word) > 1 => probes(before),
+            CircuitState::Open => match self.config.options.sampling {
+                Sampling::Time(_) => self.state.cells.tally_at(before, None),
+                Sampling::Count(size) => self.state.cells.tally_last(before, size),
+            },
+            CircuitState::Isolated | CircuitState::Disabled => Tally::default(),
+        }
+    }
+}
