@@ -1,5 +1,8 @@
 """Rate limits, circuit breakers and retries for services that make or take a great many calls."""
 
+from sluicegate._breaker_config import CircuitBreakerConfig
+from sluicegate._breaker_control import CircuitBreakerManualControl, CircuitBreakerStateProvider
+from sluicegate._circuit_breaker import BreakerSnapshot, CircuitBreaker
 from sluicegate._errors import (
     APIError,
     AttemptTimeoutError,
@@ -16,6 +19,8 @@ from sluicegate._errors import (
     ServerError,
     SluicegateError,
 )
+from sluicegate._events import BreakerEvent, CircuitState
+from sluicegate._native import BreakerPermit
 from sluicegate.policies import Retry, RetryConfig, RetryStats, retry_async
 
 __all__ = [
@@ -23,9 +28,17 @@ __all__ = [
     "AttemptTimeoutError",
     "AuthenticationError",
     "BackendError",
+    "BreakerEvent",
+    "BreakerPermit",
+    "BreakerSnapshot",
     "BulkheadFullError",
+    "CircuitBreaker",
+    "CircuitBreakerConfig",
+    "CircuitBreakerManualControl",
+    "CircuitBreakerStateProvider",
     "CircuitIsolatedError",
     "CircuitOpenError",
+    "CircuitState",
     "ConfigurationError",
     "InvalidRequestError",
     "LimitExceededError",

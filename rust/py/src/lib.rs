@@ -1,5 +1,6 @@
 //! The Python binding: each method converts, calls the core and converts back.
 
+mod breaker;
 mod clock;
 mod convert;
 mod errors;
@@ -12,6 +13,10 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<clock::MonotonicClock>()?;
     module.add_class::<clock::ManualClock>()?;
+    module.add_class::<breaker::BreakerOptions>()?;
+    module.add_class::<breaker::BreakerPermit>()?;
+    module.add_class::<breaker::BreakerTrip>()?;
+    module.add_class::<breaker::CircuitBreaker>()?;
     module.add_class::<floor::CallFloor>()?;
     Ok(())
 }

@@ -133,9 +133,9 @@ mod tests {
 
     #[test]
     fn a_ratio_is_compared_exactly() {
-        let third = Ratio::new(333_333_333_333_333_3, 1_000_000_000_000_000_0).unwrap();
+        let third = Ratio::new(3_333_333_333_333_333, 10_000_000_000_000_000).unwrap();
         assert!(third.is_reached(1, 3), "a third lies above 0.3333333333333333");
-        let above = Ratio::new(333_333_333_333_333_4, 1_000_000_000_000_000_0).unwrap();
+        let above = Ratio::new(3_333_333_333_333_334, 10_000_000_000_000_000).unwrap();
         assert!(!above.is_reached(1, 3));
         assert!(above.is_reached(u64::MAX, u64::MAX));
     }

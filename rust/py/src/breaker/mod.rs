@@ -1,0 +1,319 @@
+//! The circuit breaker: its guards enter, call and settle; the class in Python waits for changes.
+
+mod options;
+mod permit;
+
+pub(crate) use options::BreakerOptions;
+pub(crate) use permit::BreakerPermit;
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+use sluicegate_core::Nanos;
+use sluicegate_core::breaker::{
+    Breaker, BreakerState, Change, CircuitState, Outcome, Permit, Refusal, Trip,
+};
+
+use crate::clock::Clock;
+use crate::convert::{nanos_from_seconds, seconds};
+
+/// The flag of a code object whose function is a coroutine function.
+const CO_COROUTINE: u32 = 0x80;
+
+/// The ticket of a trip, to be given back with the true length of the break.
+#[pyclass(frozen, module = "sluicegate._native")]
+pub(crate) struct BreakerTrip {
+    core: Trip,
+}
+
+#[pymethods]
+impl BreakerTrip {
+    /// How many times in a row the breaker has tripped, from 1.
+    #[getter]
+    fn consecutive(&self) -> u64 {
+        self.core.consecutive
+    }
+}
+
+/// The native part of `sluicegate.CircuitBreaker`, which adds what waits for changes of state.
+///
+/// The class in Python offers `_last_failure` (set here before a failure is counted) and the methods
+/// `_changed`, `_refusal`, `_call_later`, `_await_later` and `_await_now`.
+#[pyclass(frozen, subclass, module = "sluicegate._native")]
+pub(crate) struct CircuitBreaker {
+    options: Py<BreakerOptions>,
+    clock: Clock,
+    state: BreakerState,
+}
+
+impl CircuitBreaker {
+    #[inline]
+    fn core(&self) -> Breaker<'_> {
+        Breaker::new(&self.options.get().core, &self.state)
+    }
+
+    fn ignore(&self, permit: &Permit) {
+        // An ignored call changes no state, and no time goes into it.
+        let change = self.core().settle(permit, Outcome::Ignored, Nanos::ZERO);
+        debug_assert!(change.is_none());
+    }
+
+    /// Enters, and has what that changed reported; gives a permit or why there is none.
+    fn enter(slf: &Bound<'_, Self>) -> PyResult<Result<Permit, Refusal>> {
+        let this = slf.get();
+        let entry = this.core().enter(this.clock.now());
+        if let Some(change) = entry.change {
+            let reported = Self::report(slf, change);
+            if let (Err(error), Ok(permit)) = (reported, &entry.verdict) {
+                this.ignore(permit);
+                return Err(error);
+            }
+        }
+        Ok(entry.verdict)
+    }
+
+    fn enter_or_raise(slf: &Bound<'_, Self>) -> PyResult<Permit> {
+        Self::enter(slf)?
+            .map_err(|refusal| Self::refuse(slf, refusal).unwrap_or_else(|error| error))
+    }
+
+    fn refuse(slf: &Bound<'_, Self>, refusal: Refusal) -> PyResult<PyErr> {
+        let retry_after = refusal.retry_after.map(seconds);
+        let name = intern!(slf.py(), "_refusal");
+        slf.call_method1(name, (refusal.state as u8, retry_after)).map(PyErr::from_value)
+    }
+
+    fn report(slf: &Bound<'_, Self>, change: Change) -> PyResult<()> {
+        let trip = change.trip.map(|core| BreakerTrip { core });
+        let arguments = (change.from as u8, change.to as u8, seconds(change.at), trip);
+        slf.call_method1(intern!(slf.py(), "_changed"), arguments).map(drop)
+    }
+
+    /// Settles a call that ended with a result.
+    #[inline]
+    fn succeed(slf: &Bound<'_, Self>, permit: &Permit, result: &Bound<'_, PyAny>) -> PyResult<()> {
+        match slf.get().options.get().outcome_of_result(result) {
+            Ok(outcome) => Self::conclude(slf, permit, outcome, None),
+            Err(error) => {
+                slf.get().ignore(permit);
+                Err(error)
+            }
+        }
+    }
+
+    /// Settles a call that raised `error`; an error of its own is what a predicate raised.
+    fn fail(slf: &Bound<'_, Self>, permit: &Permit, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        let concluded = match slf.get().options.get().outcome_of_error(error) {
+            Ok(outcome) => Self::conclude(slf, permit, outcome, Some(error)),
+            Err(raised) => {
+                slf.get().ignore(permit);
+                Err(raised)
+            }
+        };
+        if let Err(raised) = &concluded {
+            raised.value(slf.py()).setattr(intern!(slf.py(), "__context__"), error)?;
+        }
+        concluded
+    }
+
+    #[inline]
+    fn conclude(
+        slf: &Bound<'_, Self>,
+        permit: &Permit,
+        outcome: Outcome,
+        error: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let this = slf.get();
+        if outcome == Outcome::Failure {
+            slf.setattr(intern!(slf.py(), "_last_failure"), error)?;
+        }
+        match this.core().settle(permit, outcome, this.clock.now()) {
+            Some(change) => Self::report(slf, change),
+            None => Ok(()),
+        }
+    }
+
+    fn force(slf: &Bound<'_, Self>, to: CircuitState) -> PyResult<()> {
+        let this = slf.get();
+        match this.core().force(to, this.clock.now()) {
+            Some(change) => Self::report(slf, change),
+            None => Ok(()),
+        }
+    }
+}
+
+#[pymethods]
+impl CircuitBreaker {
+    #[new]
+    fn new(options: Py<BreakerOptions>, clock: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let clock = Clock::from_argument(clock)?;
+        let state = BreakerState::new(clock.now());
+        Ok(Self { options, clock, state })
+    }
+
+    /// Call `func` where the state admits it, and take note of how it ends.
+    ///
+    /// A coroutine function, or whatever else returns an awaitable, gives an awaitable; a coroutine
+    /// is let in when it is first awaited. Raises `CircuitOpenError` where the call is refused, and
+    /// whatever `func` raises, as it is.
+    #[pyo3(signature = (func, /, *args, **kwargs))]
+    fn call<'py>(
+        slf: &Bound<'py, Self>,
+        func: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let free = slf.get().core().enter_freely();
+        let is_free = free.is_some();
+        let permit = match free {
+            Some(permit) => permit,
+            None if is_coroutine_function(func)? => {
+                return slf.call_method1(intern!(py, "_call_later"), (func, args, kwargs));
+            }
+            None => Self::enter_or_raise(slf)?,
+        };
+        let called = if args.is_empty() && kwargs.is_none() {
+            func.call0()
+        } else {
+            func.call(args, kwargs)
+        };
+        match called {
+            Ok(result) if is_plain(&result) || !is_awaitable(&result)? => {
+                Self::succeed(slf, &permit, &result)?;
+                Ok(result)
+            }
+            // What admits freely has not kept a place for it, and lets it in when it starts.
+            Ok(result) if is_free && is_coroutine(&result)? => {
+                slf.call_method1(intern!(py, "_await_later"), (result,))
+            }
+            Ok(result) => {
+                let permit = BreakerPermit::new(slf, permit);
+                slf.call_method1(intern!(py, "_await_now"), (permit, result))
+            }
+            Err(error) => {
+                Self::fail(slf, &permit, error.value(py))?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Let a call in, or return None; never raises.
+    fn try_enter(slf: &Bound<'_, Self>) -> PyResult<Option<BreakerPermit>> {
+        let permit = match slf.get().core().enter_freely() {
+            Some(permit) => Some(permit),
+            None => Self::enter(slf)?.ok(),
+        };
+        Ok(permit.map(|permit| BreakerPermit::new(slf, permit)))
+    }
+
+    /// Let a call in, or raise `CircuitOpenError`.
+    fn _enter(slf: &Bound<'_, Self>) -> PyResult<BreakerPermit> {
+        let permit = match slf.get().core().enter_freely() {
+            Some(permit) => permit,
+            None => Self::enter_or_raise(slf)?,
+        };
+        Ok(BreakerPermit::new(slf, permit))
+    }
+
+    /// Seconds until a call may be let in; None where no clock will tell.
+    #[getter]
+    fn retry_after(&self) -> Option<f64> {
+        self.core().retry_after(self.clock.now()).map(seconds)
+    }
+
+    fn _state(&self) -> u8 {
+        self.core().state(self.clock.now()) as u8
+    }
+
+    fn _snapshot(&self) -> (u8, f64, [u64; 10]) {
+        let figures = self.core().snapshot(self.clock.now());
+        let counts = [
+            figures.throughput,
+            figures.failures,
+            figures.slow_calls,
+            figures.trips,
+            figures.total_successes,
+            figures.total_failures,
+            figures.total_slow,
+            figures.total_ignored,
+            figures.total_rejected,
+            figures.consecutive_trips,
+        ];
+        (figures.state as u8, seconds(figures.time_in_state), counts)
+    }
+
+    fn _set_break(&self, trip: &BreakerTrip, duration: &Bound<'_, PyAny>) -> PyResult<()> {
+        let duration = nanos_from_seconds(duration, "break_duration_generator")?;
+        self.core().set_break(trip.core, duration);
+        Ok(())
+    }
+
+    fn _isolate(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::force(slf, CircuitState::Isolated)
+    }
+
+    fn _reset(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::force(slf, CircuitState::Closed)
+    }
+
+    /// Let every call through and record it, but never trip.
+    fn metrics_only(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::force(slf, CircuitState::MetricsOnly)
+    }
+
+    /// Let every call through and record nothing.
+    fn disable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::force(slf, CircuitState::Disabled)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.options)
+    }
+}
+
+/// Tells by a few comparisons that a result of a common type is no awaitable.
+#[inline]
+fn is_plain(result: &Bound<'_, PyAny>) -> bool {
+    result.is_none()
+        || result.is_exact_instance_of::<PyBool>()
+        || result.is_exact_instance_of::<PyInt>()
+        || result.is_exact_instance_of::<PyString>()
+        || result.is_exact_instance_of::<PyBytes>()
+        || result.is_exact_instance_of::<PyFloat>()
+        || result.is_exact_instance_of::<PyDict>()
+        || result.is_exact_instance_of::<PyList>()
+        || result.is_exact_instance_of::<PyTuple>()
+}
+
+fn is_awaitable(result: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static GENERATOR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static IS_AWAITABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let (py, kind) = (result.py(), result.get_type());
+    if kind.is(GENERATOR.import(py, "types", "GeneratorType")?) {
+        // Some generators are coroutines of the old kind; a flag in their code tells.
+        let is_awaitable = IS_AWAITABLE.import(py, "inspect", "isawaitable")?;
+        return is_awaitable.call1((result,))?.is_truthy();
+    }
+    kind.hasattr(intern!(py, "__await__"))
+}
+
+fn is_coroutine(result: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static COROUTINE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    Ok(result.get_type().is(COROUTINE.import(result.py(), "types", "CoroutineType")?))
+}
+
+/// Asks the code object first: most functions have one, and `inspect` takes its time.
+fn is_coroutine_function(func: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static IS_COROUTINE_FUNCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = func.py();
+    if let Some(code) = func.getattr_opt(intern!(py, "__code__"))? {
+        let flags: u32 = code.getattr(intern!(py, "co_flags"))?.extract()?;
+        return Ok(flags & CO_COROUTINE != 0);
+    }
+    let is_coroutine_function =
+        IS_COROUTINE_FUNCTION.import(py, "sluicegate._calls", "is_coroutine_function")?;
+    is_coroutine_function.call1((func,))?.is_truthy()
+}
