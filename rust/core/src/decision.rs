@@ -1,0 +1,69 @@
+//! What a limiter says of a request.
+
+use crate::gcra;
+use crate::nanos::Nanos;
+use crate::quota::Terms;
+
+/// The answer to a request for permits, with what the asker may want to tell others.
+///
+/// Of several bandwidths `limit` and `remaining` are those of the one with the least remaining,
+/// and the times are the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether the permits were granted.
+    pub allowed: bool,
+    /// The burst.
+    pub limit: u64,
+    /// Whole permits left, 0 in debt.
+    pub remaining: u64,
+    /// How long until the same request is granted, if nobody else comes: zero where it was,
+    /// [`Nanos::MAX`] where it never can be.
+    pub retry_after: Nanos,
+    /// How long until nothing is owed any more, [`Nanos::MAX`] for never.
+    pub reset_after: Nanos,
+}
+
+impl Decision {
+    /// Never, whatever is asked.
+    pub(crate) const REFUSED: Self = Self {
+        allowed: false,
+        limit: 0,
+        remaining: 0,
+        retry_after: Nanos::MAX,
+        reset_after: Nanos::MAX,
+    };
+
+    /// What is said of `count` permits at `now` by a word: the one after the grant, or the one
+    /// that refused.
+    pub(crate) fn read(terms: &Terms, now: Nanos, word: u64, refused: Option<u64>) -> Self {
+        let present = terms.units(now);
+        let owed = word.saturating_sub(present);
+        let until = |units: u64| match terms.instant(units) {
+            Nanos::MAX => Nanos::MAX,
+            instant => instant - now,
+        };
+        let retry_after = refused.map_or(Nanos::ZERO, |count| {
+            let cost = terms.cost(count);
+            cost.map_or(Nanos::MAX, |cost| until(gcra::opening(word, present, cost, terms)))
+        });
+        Self {
+            allowed: refused.is_none(),
+            limit: terms.burst,
+            remaining: terms.permits(terms.capacity().saturating_sub(owed)),
+            retry_after,
+            reset_after: if owed == 0 { Nanos::ZERO } else { until(word) },
+        }
+    }
+
+    /// Joins what two bandwidths say of one request.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let decides = if other.remaining < self.remaining { other } else { self };
+        Self {
+            allowed: self.allowed && other.allowed,
+            limit: decides.limit,
+            remaining: decides.remaining,
+            retry_after: self.retry_after.max(other.retry_after),
+            reset_after: self.reset_after.max(other.reset_after),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The pure step: the generic cell rate algorithm on integers.
+//!
+//! A word holds the theoretical arrival time in units: the present plus what is owed. A request is
+//! granted where what is owed after it is within the capacity. The algorithm is that of ITU-T
+//! I.371, as a virtual scheduling algorithm; a step is a handful of integer operations.
+
+use crate::quota::Terms;
+
+/// The word after a grant of `cost` at `present`, or `None` for a refusal.
+#[inline]
+pub(crate) fn step(word: u64, present: u64, cost: u64, capacity: u64) -> Option<u64> {
+    let next = charged(word, present, cost);
+    (next <= present.saturating_add(capacity)).then_some(next)
+}
+
+/// The word after a charge of `cost` at `present`, granted or not; debt may pass the capacity.
+#[inline]
+pub(crate) fn charged(word: u64, present: u64, cost: u64) -> u64 {
+    word.max(present).saturating_add(cost)
+}
+
+/// The units at which a request for `cost` is granted: the present where it is now.
+#[inline]
+pub(crate) fn opening(word: u64, present: u64, cost: u64, terms: &Terms) -> u64 {
+    charged(word, present, cost).saturating_sub(terms.capacity()).max(present)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_up_to_the_capacity_and_no_more() {
+        assert_eq!(step(0, 10, 5, 5), Some(15));
+        assert_eq!(step(15, 10, 1, 5), None);
+        assert_eq!(step(15, 11, 1, 5), Some(16));
+    }
+
+    #[test]
+    fn a_word_in_the_past_is_a_full_bucket() {
+        assert_eq!(step(3, 10, 5, 5), step(10, 10, 5, 5));
+    }
+
+    #[test]
+    fn the_end_of_the_range_refuses() {
+        assert_eq!(step(u64::MAX, 10, 1, 5), None);
+        assert_eq!(charged(u64::MAX, 10, 1), u64::MAX);
+    }
+}

@@ -1,0 +1,178 @@
+//! Reserving ahead of a word, and the sound return of what was not used.
+
+use crate::clock::Clock;
+use crate::gcra;
+use crate::quota::Terms;
+use crate::sync::{self, AtomicU64, Ordering};
+
+/// How often a refund looks again while another is under way before it gives nothing back.
+const PATIENCE: u32 = 64;
+
+/// What a reservation keeps of the word it charged, to give back soundly later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    /// The word before the charge.
+    before: u64,
+    /// The word after the charge.
+    arrival: u64,
+    /// The units charged.
+    cost: u64,
+    /// The refunds by then.
+    returned: u64,
+}
+
+/// What the refunds of one word must know of each other and of those who wait behind it.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// The sum of all refunds but those that left the word as if never charged, in grains of 2^-10
+    /// permits or a unit, so that it does not come round while a reservation is open.
+    returned: AtomicU64,
+    /// Odd while a refund is under way: they take turns.
+    turn: AtomicU64,
+    /// The latest start, in units, that was granted for later than its own present; only rises.
+    hold: AtomicU64,
+}
+
+impl Ledger {
+    pub(crate) fn new() -> Self {
+        let [returned, turn, hold] = [0; 3].map(AtomicU64::new);
+        Self { returned, turn, hold }
+    }
+
+    /// Forgets the holds of an earlier unit; receipts of that unit are the caller's to refuse.
+    pub(crate) fn restart(&self) {
+        // Relaxed: the caller publishes it.
+        self.hold.store(0, Ordering::Relaxed);
+    }
+
+    /// Says that somebody was granted a start at `units`, later than the present.
+    pub(crate) fn defer_to(&self, units: u64) {
+        // Release: whoever reads the word charged after this also reads the hold.
+        self.hold.fetch_max(units, Ordering::Release);
+    }
+
+    /// Charges `cost` for a start at `start`, as long as the capacity allows it then.
+    ///
+    /// The word becomes max(word, start) + cost: charged at the joint start of all bandwidths, not
+    /// at its own, or the limit would be broken once the start has come.
+    pub(crate) fn charge(
+        &self,
+        word: &AtomicU64,
+        present: u64,
+        start: u64,
+        cost: u64,
+        capacity: u64,
+    ) -> Option<Receipt> {
+        if start > present {
+            self.defer_to(start);
+        }
+        loop {
+            // Acquire, before the word: a refund counts itself after it has moved the word, so
+            // that one not counted here may be in the word, never the other way round.
+            let returned = self.returned.load(Ordering::Acquire);
+            // Acquire: pairs with the release of the charge or refund that is read.
+            let before = word.load(Ordering::Acquire);
+            let arrival = gcra::step(before, start, cost, capacity)?;
+            if cost == 0 {
+                return Some(Receipt::default());
+            }
+            if before <= present {
+                self.heal();
+            }
+            // Release: publishes the hold. Relaxed on failure: it is read again.
+            let swap = word.compare_exchange(before, arrival, Ordering::Release, Ordering::Relaxed);
+            if swap.is_ok() {
+                return Some(Receipt { before, arrival, cost, returned });
+            }
+        }
+    }
+
+    /// Gives back as much of `unused` as cannot break the limit, and says how much that is.
+    ///
+    /// At most arrival − (refunds since the charge) − max(present, hold) goes back: the permits of
+    /// those who started or will start behind the reservation stay paid for, and granted times
+    /// never move. The last in line that gives all back leaves the word as it found it. Under
+    /// contention, or once the word is paid off, less goes back, never more.
+    pub(crate) fn refund(
+        &self,
+        word: &AtomicU64,
+        terms: &Terms,
+        clock: &impl Clock,
+        receipt: &Receipt,
+        unused: u64,
+    ) -> u64 {
+        let Some(turn) = self.begin_turn() else { return 0 };
+        let grain = (terms.unit >> 10).max(1);
+        let mut refunded = 0;
+        for _ in 0..PATIENCE {
+            // Relaxed: only the holder of the turn raises it, and the turn was acquired.
+            let returned = self.returned.load(Ordering::Relaxed);
+            // Acquire: pairs with the release of the charge or refund that is read.
+            let seen = word.load(Ordering::Acquire);
+            // Acquire, after the word: the holds of all who are charged in it.
+            let hold = self.hold.load(Ordering::Acquire);
+            // The clock after the word: no charge in it is newer than the present it is judged by.
+            let floor = terms.units(clock.now()).max(hold);
+            let since = returned.wrapping_sub(receipt.returned);
+            let last = since == 0 && seen == receipt.arrival && unused == receipt.cost;
+            let amount = if last {
+                seen - receipt.before
+            } else {
+                let sound = receipt.arrival.saturating_sub(since.saturating_mul(grain));
+                unused.min(sound.saturating_sub(floor)).min(seen)
+            };
+            if amount == 0 {
+                break;
+            }
+            // Only from the value seen, so that nobody was charged since. AcqRel: the reads above
+            // belong to it, and whoever reads the moved word reads what led to it.
+            let moved =
+                word.compare_exchange(seen, seen - amount, Ordering::AcqRel, Ordering::Relaxed);
+            if moved.is_ok() {
+                if !last {
+                    // Release, after the word: see `charge`.
+                    self.returned.fetch_add(amount.div_ceil(grain), Ordering::Release);
+                }
+                refunded = amount;
+                break;
+            }
+        }
+        self.end_turn(turn);
+        refunded
+    }
+
+    fn begin_turn(&self) -> Option<u64> {
+        for _ in 0..PATIENCE {
+            let turn = self.turn.load(Ordering::Relaxed);
+            // Acquire: what the turn before wrote is seen in this one.
+            let free = turn.is_multiple_of(2);
+            let begin = |turn: u64| {
+                let mine = turn.wrapping_add(1);
+                self.turn.compare_exchange(turn, mine, Ordering::Acquire, Ordering::Relaxed)
+            };
+            if free && begin(turn).is_ok() {
+                return Some(turn.wrapping_add(1));
+            }
+            sync::hint();
+        }
+        None
+    }
+
+    fn end_turn(&self, turn: u64) {
+        // Release: pairs with the acquire of the next. Where `heal` was first, it has ended.
+        let next = turn.wrapping_add(1);
+        let _ = self.turn.compare_exchange(turn, next, Ordering::Release, Ordering::Relaxed);
+    }
+
+    /// Ends the turn of a refund that died, now that the word owes nothing.
+    ///
+    /// Every receipt written so far is worth nothing any more, so that one that lives after all
+    /// gives nothing back; and what it read of the word is gone once the caller's charge is in.
+    fn heal(&self) {
+        let turn = self.turn.load(Ordering::Relaxed);
+        if !turn.is_multiple_of(2) {
+            self.end_turn(turn);
+        }
+    }
+}

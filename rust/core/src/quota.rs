@@ -1,0 +1,210 @@
+//! A validated rate and burst, in token units.
+
+use crate::error::ConfigError;
+use crate::nanos::Nanos;
+use crate::rate::{Rate, Slope};
+
+/// The largest burst in units: a word holds the present, a burst and as much debt again.
+const CAPACITY_LIMIT: u64 = 1 << 62;
+
+/// The largest shift; no permit is worth more than half a capacity.
+const SHIFT_LIMIT: u32 = 61;
+
+/// The steepest slope in units a nanosecond; the word's range is then 73 years.
+const SLOPE_LIMIT: u64 = 8;
+
+/// How many permits an unlimited quota has, the largest integer that every peer reads alike.
+const UNLIMITED: u64 = i64::MAX as u64;
+
+/// At most `burst` permits at once and a rate of them after that, or no limit at all.
+///
+/// Inside, a permit is 2^f units, with the least f by which a unit passes in a nanosecond or less;
+/// a burst that would leave the word's range takes a coarser f. The count of units is exact for any
+/// rate: a permit costs a whole number of them, and the present is ⌊ns · rate · 2^f⌋.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    rate: Option<Rate>,
+    burst: u64,
+    shift: u32,
+}
+
+impl Quota {
+    /// Takes a rate, zero included, and a burst.
+    ///
+    /// # Errors
+    /// [`ConfigError`] on `rate` above 4 permits a nanosecond, and on `burst` above 2^62.
+    pub fn new(rate: Rate, burst: u64) -> Result<Self, ConfigError> {
+        let finest = rate.finest_shift().min(SHIFT_LIMIT);
+        let room = (CAPACITY_LIMIT / burst.max(1)).checked_ilog2();
+        let Some(room) = room.filter(|_| burst <= CAPACITY_LIMIT) else {
+            let reason = format!("at most 2^62 permits at once, not {burst}");
+            return Err(ConfigError::new("burst", reason));
+        };
+        let quota = Self { rate: Some(rate), burst, shift: finest.min(room) };
+        if quota.slope().whole >= SLOPE_LIMIT / 2 {
+            let reason = "at most 4,000,000,000 permits a second; unlimited is math.inf";
+            return Err(ConfigError::new("rate", reason));
+        }
+        Ok(quota)
+    }
+
+    /// No limit, whatever is asked for.
+    #[must_use]
+    pub const fn unlimited() -> Self {
+        Self { rate: None, burst: UNLIMITED, shift: 0 }
+    }
+
+    /// The most permits at once.
+    #[must_use]
+    pub const fn burst(&self) -> u64 {
+        self.burst
+    }
+
+    /// The same quota in units of 2^-`shift` permits, where that loses nothing: the unit is no
+    /// longer than a nanosecond and the burst stays within the word.
+    pub(crate) fn at_shift(&self, shift: u32) -> Option<Self> {
+        let moved = Self { shift, ..*self };
+        let bounded = self.rate.is_some()
+            && self.burst <= CAPACITY_LIMIT >> shift
+            && shift >= self.shift
+            && moved.slope().whole < SLOPE_LIMIT;
+        bounded.then_some(moved)
+    }
+
+    fn slope(&self) -> Slope {
+        self.rate.unwrap_or(Rate::ZERO).slope(self.shift)
+    }
+
+    /// What decisions need of it, on a line that is at `units` when the clock is at `since`.
+    pub(crate) fn terms(&self, since: Nanos, units: u64) -> Terms {
+        let unit = if self.rate.is_some() { 1 << self.shift } else { 0 };
+        Terms { slope: self.slope(), since, origin: units, unit, burst: self.burst }
+    }
+}
+
+/// A quota as decisions read it: the line from nanoseconds to units, and the worth of a permit.
+///
+/// The unlimited quota has a unit of zero, so that no charge moves a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) slope: Slope,
+    pub(crate) since: Nanos,
+    pub(crate) origin: u64,
+    pub(crate) unit: u64,
+    pub(crate) burst: u64,
+}
+
+impl Terms {
+    /// The units that `now` is at: origin + ⌊(now - since) · slope⌋, also before `since`.
+    #[inline]
+    pub(crate) fn units(&self, now: Nanos) -> u64 {
+        if now >= self.since {
+            return self.origin.saturating_add(self.slope.climb((now - self.since).get()));
+        }
+        let back = (self.since - now).get();
+        let down = self.slope.climb(back);
+        // Backwards the floor turns into a ceiling.
+        let down = down + u64::from(self.slope.time_to_climb(down) != Some(back));
+        self.origin.saturating_sub(down)
+    }
+
+    /// The first instant at which the line is at `units` or above, [`Nanos::MAX`] for never.
+    pub(crate) fn instant(&self, units: u64) -> Nanos {
+        if units >= self.origin {
+            let climb = self.slope.time_to_climb(units - self.origin);
+            return climb.map_or(Nanos::MAX, |nanos| self.since + Nanos::new(nanos));
+        }
+        // The last instant before `since` at which the line is still below `units` is the first
+        // at which it has climbed one unit more on the way back.
+        let back = self.slope.time_to_climb(self.origin - units + 1).map(|nanos| nanos - 1);
+        back.map_or(Nanos::ZERO, |nanos| self.since - Nanos::new(nanos))
+    }
+
+    /// The burst in units.
+    #[inline]
+    pub(crate) fn capacity(&self) -> u64 {
+        // Validated: burst · unit ≤ 2^62.
+        self.burst * self.unit
+    }
+
+    /// The cost of `count` permits in units; `None` where it can never be granted.
+    #[inline]
+    pub(crate) fn cost(&self, count: u64) -> Option<u64> {
+        // Validated: no more than the capacity, so no more than 2^62.
+        if count <= self.burst || self.unit == 0 {
+            Some(count.wrapping_mul(self.unit))
+        } else {
+            None
+        }
+    }
+
+    /// The cost of `count` permits in units, where debt is allowed: at the end of the range it stays.
+    pub(crate) fn debt(&self, count: u64) -> u64 {
+        count.saturating_mul(self.unit)
+    }
+
+    /// The whole permits in `units`, rounded down.
+    pub(crate) fn permits(&self, units: u64) -> u64 {
+        units.checked_div(self.unit).unwrap_or(UNLIMITED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn quota(permits: u64, period: Nanos, burst: u64) -> Quota {
+        Quota::new(Rate::per(permits, period).unwrap(), burst).unwrap()
+    }
+
+    #[test]
+    fn a_unit_passes_in_a_nanosecond_or_less() {
+        let second = Nanos::from_secs(1);
+        assert_eq!(quota(1, second, 1).shift, 30);
+        assert_eq!(quota(1_000_000_000, second, 1).shift, 0);
+        assert_eq!(quota(600_000_000, second, 1).shift, 1);
+    }
+
+    #[test]
+    fn a_large_burst_takes_a_coarser_unit() {
+        assert_eq!(quota(1, Nanos::from_secs(1), 1 << 40).shift, 22);
+        assert_eq!(quota(1, Nanos::from_secs(3_155_760_000), 1).shift, 61);
+    }
+
+    #[test]
+    fn a_burst_or_rate_beyond_the_word_names_its_field() {
+        let rate = Rate::per(1, Nanos::from_secs(1)).unwrap();
+        assert_eq!(Quota::new(rate, (1 << 62) + 1).unwrap_err().field, "burst");
+        assert!(Quota::new(rate, 1 << 62).is_ok());
+        let rate = Rate::per(4, Nanos::new(1)).unwrap();
+        assert_eq!(Quota::new(rate, 1).unwrap_err().field, "rate");
+    }
+
+    proptest! {
+        #[test]
+        fn an_instant_is_the_first_at_its_units(
+            permits in 1_u64..4_000_000_000,
+            period in 1_000_000_000_u64..1 << 50,
+            since in 0..1_u64 << 55,
+            origin in 0..1_u64 << 60,
+            now in 0..1_u64 << 56,
+            ahead in 0..1_u64 << 50,
+        ) {
+            let terms = quota(permits, Nanos::new(period), 1).terms(Nanos::new(since), origin);
+            let units = terms.units(Nanos::new(now)).saturating_add(ahead);
+            let instant = terms.instant(units);
+            if instant < Nanos::MAX {
+                prop_assert!(terms.units(instant) >= units);
+                let earlier = Nanos::new(instant.get().wrapping_sub(1));
+                prop_assert!(instant == Nanos::ZERO || terms.units(earlier) < units);
+            }
+        }
+
+        #[test]
+        fn the_line_never_falls(permits in 0_u64..1 << 30, since in 0..1_u64 << 40, now in 0..1_u64 << 41) {
+            let terms = quota(permits, Nanos::from_secs(1), 1).terms(Nanos::new(since), 1 << 60);
+            prop_assert!(terms.units(Nanos::new(now)) <= terms.units(Nanos::new(now + 1)));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Slow, obvious models that the core is held against.
+
+pub(crate) mod window;

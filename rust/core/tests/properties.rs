@@ -1,0 +1,188 @@
+//! The limiter against the promise it makes, on random traces.
+#![cfg(not(loom))]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+
+mod oracle;
+
+use oracle::window::{Promise, Use};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use sluicegate_core::{Clock as _, Grant, ManualClock, Nanos, Quota, Rate, RateLimiter};
+
+fn limiter(promises: &[Promise]) -> RateLimiter {
+    let quotas: Vec<Quota> = promises
+        .iter()
+        .map(|promise| {
+            let rate = Rate::per(promise.permits, Nanos::new(promise.period)).unwrap();
+            Quota::new(rate, promise.burst).unwrap()
+        })
+        .collect();
+    RateLimiter::new(&quotas).unwrap()
+}
+
+prop_compose! {
+    fn promise()(permits in 1_u64..40, period in 1_u64..1_000, burst in 1_u64..12) -> Promise {
+        // A slower period than a nanosecond a permit keeps the rate within the range.
+        Promise { permits, period: period.max(permits), burst }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Advance(u64),
+    Attempt(u64),
+    Reserve { count: u64, max_wait: u64 },
+    Cancel(usize),
+    Commit { which: usize, unused: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0_u64..300).prop_map(Step::Advance),
+        3 => (1_u64..8).prop_map(Step::Attempt),
+        4 => (1_u64..8, 0_u64..2_000).prop_map(|(count, max_wait)| Step::Reserve { count, max_wait }),
+        3 => any::<usize>().prop_map(Step::Cancel),
+        2 => (any::<usize>(), 0_u64..8).prop_map(|(which, unused)| Step::Commit { which, unused }),
+    ]
+}
+
+struct Trace {
+    limiter: RateLimiter,
+    clock: ManualClock,
+    uses: Vec<Use>,
+    open: Vec<(Grant, usize)>,
+}
+
+impl Trace {
+    fn new(promises: &[Promise]) -> Self {
+        let clock = ManualClock::new(Nanos::new(7));
+        Self { limiter: limiter(promises), clock, uses: Vec::new(), open: Vec::new() }
+    }
+
+    fn take(&mut self, step: &Step) {
+        let now = self.clock.now();
+        match *step {
+            Step::Advance(span) => drop(self.clock.advance(Nanos::new(span))),
+            Step::Attempt(count) => {
+                if self.limiter.try_acquire(&self.clock, count) {
+                    self.uses.push(Use { at: now.get(), count });
+                }
+            }
+            Step::Reserve { count, max_wait } => {
+                let reserved = self.limiter.reserve(&self.clock, count, Nanos::new(max_wait));
+                if let Ok((grant, _)) = reserved {
+                    assert!(grant.execute_at() <= now + Nanos::new(max_wait));
+                    self.open.push((grant, self.uses.len()));
+                    self.uses.push(Use { at: grant.execute_at().get(), count });
+                }
+            }
+            Step::Cancel(which) if !self.open.is_empty() => {
+                let (grant, place) = self.open.swap_remove(which % self.open.len());
+                if now < grant.execute_at() {
+                    self.limiter.cancel(&grant, &self.clock);
+                    self.uses[place].count = 0;
+                }
+            }
+            Step::Commit { which, unused } if !self.open.is_empty() => {
+                let (grant, place) = self.open.swap_remove(which % self.open.len());
+                let actual = grant.count().saturating_sub(unused);
+                self.limiter.commit(&grant, &self.clock, actual);
+                self.uses[place].count = actual;
+            }
+            Step::Cancel(_) | Step::Commit { .. } => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn one_bandwidth_admits_exactly_what_the_promise_allows(
+        promise in promise(),
+        steps in vec((0_u64..200, 1_u64..6), 1..60),
+    ) {
+        let (limiter, mut now, mut uses) = (limiter(&[promise]), 3, Vec::new());
+        for (span, count) in steps {
+            now += span;
+            let more = Use { at: now, count };
+            let allowed = limiter.try_acquire(&Nanos::new(now), count);
+            prop_assert_eq!(allowed, promise.allows(&uses, more));
+            if allowed {
+                uses.push(more);
+            }
+        }
+    }
+
+    #[test]
+    fn several_bandwidths_admit_what_all_of_them_allow(
+        promises in vec(promise(), 1..4),
+        steps in vec((0_u64..200, 1_u64..6), 1..40),
+    ) {
+        let (limiter, mut now, mut uses) = (limiter(&promises), 3, Vec::new());
+        for (span, count) in steps {
+            now += span;
+            let more = Use { at: now, count };
+            let allowed = limiter.attempt(&Nanos::new(now), count).allowed;
+            prop_assert_eq!(allowed, promises.iter().all(|promise| promise.allows(&uses, more)));
+            if allowed {
+                uses.push(more);
+            }
+        }
+    }
+
+    #[test]
+    fn no_trace_of_reservations_breaks_the_promise(
+        promises in vec(promise(), 1..4),
+        steps in vec(step(), 1..60),
+    ) {
+        let mut trace = Trace::new(&promises);
+        for step in &steps {
+            trace.take(step);
+        }
+        for promise in &promises {
+            prop_assert!(promise.is_kept_by(&trace.uses), "{promise:?} {:?}", trace.uses);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_the_first_instant_of_a_grant(
+        promises in vec(promise(), 1..4),
+        steps in vec(step(), 1..30),
+        count in 1_u64..8,
+    ) {
+        let mut trace = Trace::new(&promises);
+        for step in &steps {
+            trace.take(step);
+        }
+        let now = trace.clock.now();
+        let decision = trace.limiter.peek(now, count);
+        prop_assert_eq!(decision.allowed, decision.retry_after == Nanos::ZERO);
+        if !decision.allowed && decision.retry_after < Nanos::MAX {
+            let opens = now + decision.retry_after;
+            prop_assert!(trace.limiter.peek(opens, count).allowed);
+            prop_assert!(!trace.limiter.peek(opens - Nanos::new(1), count).allowed);
+        }
+        prop_assert_eq!(trace.limiter.attempt(&now, count), decision);
+    }
+
+    #[test]
+    fn a_reservation_cancelled_at_once_by_the_last_in_line_is_as_if_never_made(
+        promises in vec(promise(), 1..4),
+        spent in vec(1_u64..8, 0..6),
+        count in 1_u64..8,
+    ) {
+        let (limiter, now) = (limiter(&promises), Nanos::new(50));
+        for spent in spent {
+            limiter.try_acquire(&now, spent);
+        }
+        let before = limiter.peek(now, 0);
+        if let Ok((grant, _)) = limiter.reserve(&now, count, Nanos::from_secs(1)) {
+            let given_back = limiter.cancel(&grant, &now);
+            prop_assert_eq!(given_back, if grant.execute_at() > now { count } else { 0 });
+            if grant.execute_at() > now {
+                prop_assert_eq!(limiter.peek(now, 0), before);
+            }
+        }
+    }
+}
