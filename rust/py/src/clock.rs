@@ -30,9 +30,11 @@ impl Clock {
             clock.get_type()
         )))
     }
+}
 
+impl sluicegate_core::Clock for Clock {
     #[inline]
-    pub(crate) fn now(&self) -> Nanos {
+    fn now(&self) -> Nanos {
         match self {
             Self::Monotonic => sluicegate_core::MonotonicClock.now(),
             Self::Manual(clock) => clock.now(),

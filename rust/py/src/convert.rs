@@ -1,6 +1,6 @@
 //! Times across the border: Python's seconds are the core's nanoseconds.
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDelta, PyDeltaAccess as _};
 use sluicegate_core::Nanos;
@@ -59,6 +59,53 @@ fn nanos_from_delta(delta: &Bound<'_, PyDelta>, field: &str) -> PyResult<Nanos> 
     let seconds = u64::from(delta.get_seconds().cast_unsigned());
     let micros = u64::from(delta.get_microseconds().cast_unsigned());
     Ok(Nanos::from_secs(days.saturating_mul(86_400) + seconds) + Nanos::new(micros * 1_000))
+}
+
+/// Takes seconds, or `None` for no bound at all.
+pub(crate) fn nanos_or_forever(value: Option<&Bound<'_, PyAny>>, field: &str) -> PyResult<Nanos> {
+    value.map_or(Ok(Nanos::MAX), |value| nanos_from_seconds(value, field))
+}
+
+/// Gives seconds as a float that is no shorter than `time`, and exactly it below 104 days.
+pub(crate) fn seconds_up(time: Nanos) -> f64 {
+    let nearest = seconds(time);
+    if nanos_from_f64(nearest) < time { nearest.next_up() } else { nearest }
+}
+
+/// A count of permits as Python hands it over.
+///
+/// Negative is `ValueError`, anything but an integer `TypeError`; one beyond 64 bits can never be
+/// granted, as the largest of them never is.
+#[derive(Clone, Copy)]
+pub(crate) struct Count(pub(crate) u64);
+
+impl Count {
+    pub(crate) const ONE: Self = Self(1);
+}
+
+impl FromPyObject<'_, '_> for Count {
+    type Error = PyErr;
+
+    #[inline]
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        value.extract().map(Self).or_else(|error: PyErr| Self::beyond(&value, &error))
+    }
+}
+
+impl Count {
+    #[cold]
+    fn beyond(value: &Bound<'_, PyAny>, error: &PyErr) -> PyResult<Self> {
+        if !error.is_instance_of::<PyOverflowError>(value.py()) {
+            return Err(PyTypeError::new_err(format!(
+                "count must be an integer, not {}",
+                value.get_type()
+            )));
+        }
+        if value.lt(0)? {
+            return Err(PyValueError::new_err(format!("count must be at least 0, not {value}")));
+        }
+        Ok(Self(u64::MAX))
+    }
 }
 
 /// Gives seconds as a float; [`Nanos::MAX`] is the end of the range, not infinity.

@@ -1,10 +1,15 @@
 //! The Python binding: each method converts, calls the core and converts back.
 
+mod acquire;
 mod breaker;
 mod clock;
 mod convert;
+mod decision;
 mod errors;
 mod floor;
+mod limiter;
+mod quota;
+mod reservation;
 
 use pyo3::prelude::*;
 
@@ -18,5 +23,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<breaker::BreakerTrip>()?;
     module.add_class::<breaker::CircuitBreaker>()?;
     module.add_class::<floor::CallFloor>()?;
+    module.add_class::<quota::Quota>()?;
+    module.add_class::<decision::RateLimitResult>()?;
+    module.add_class::<acquire::Acquire>()?;
+    module.add_class::<limiter::RateLimiter>()?;
+    module.add_class::<limiter::RateLimiterStats>()?;
+    module.add_class::<reservation::Reservation>()?;
     Ok(())
 }

@@ -11,10 +11,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
-use sluicegate_core::Nanos;
 use sluicegate_core::breaker::{
     Breaker, BreakerState, Change, CircuitState, Outcome, Permit, Refusal, Trip,
 };
+use sluicegate_core::{Clock as _, Nanos};
 
 use crate::clock::Clock;
 use crate::convert::{nanos_from_seconds, seconds};

@@ -1,0 +1,207 @@
+//! The rate limiter's verbs; waiting itself is Python's.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use sluicegate_core::{Admission, Clock as _, Decision, Nanos, Stats};
+
+use crate::acquire::Acquire;
+use crate::clock::Clock;
+use crate::convert::{Count, nanos_or_forever, seconds};
+use crate::decision::RateLimitResult;
+use crate::errors::configuration_error;
+use crate::quota::Quota;
+use crate::reservation::Reservation;
+
+/// What a limiter has done since it was built; calls and permits are counted apart.
+#[pyclass(frozen, eq, get_all, module = "sluicegate")]
+#[derive(PartialEq)]
+pub(crate) struct RateLimiterStats {
+    /// Calls that were granted.
+    allowed: u64,
+    /// Calls that were refused.
+    denied: u64,
+    /// Permits granted.
+    allowed_permits: u64,
+    /// Permits refused.
+    denied_permits: u64,
+    /// Whole permits given back by cancelled and committed reservations.
+    returned_permits: u64,
+    /// Callers that wait for their turn now.
+    waiting: u64,
+    /// Seconds spent waiting by all who are done with it.
+    waited: f64,
+}
+
+impl From<Stats> for RateLimiterStats {
+    fn from(stats: Stats) -> Self {
+        Self {
+            allowed: stats.allowed,
+            denied: stats.denied,
+            allowed_permits: stats.allowed_permits,
+            denied_permits: stats.denied_permits,
+            returned_permits: stats.returned_permits,
+            waiting: stats.waiting,
+            waited: seconds(stats.waited),
+        }
+    }
+}
+
+#[pymethods]
+impl RateLimiterStats {
+    fn __repr__(&self) -> String {
+        format!(
+            "RateLimiterStats(allowed={}, denied={}, allowed_permits={}, denied_permits={}, \
+             returned_permits={}, waiting={}, waited={:?})",
+            self.allowed,
+            self.denied,
+            self.allowed_permits,
+            self.denied_permits,
+            self.returned_permits,
+            self.waiting,
+            self.waited,
+        )
+    }
+}
+
+/// The limiter's decisions; `sluicegate.RateLimiter` adds the waiting.
+#[pyclass(frozen, subclass, module = "sluicegate._native")]
+pub(crate) struct RateLimiter {
+    pub(crate) core: sluicegate_core::RateLimiter,
+    pub(crate) clock: Clock,
+}
+
+fn quotas(list: &Bound<'_, PyList>) -> PyResult<Vec<sluicegate_core::Quota>> {
+    list.iter().map(|quota| Ok(quota.cast::<Quota>()?.get().core)).collect()
+}
+
+#[pymethods]
+impl RateLimiter {
+    #[new]
+    #[pyo3(signature = (quotas, clock = None))]
+    fn new(quotas: &Bound<'_, PyList>, clock: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let core = sluicegate_core::RateLimiter::new(&self::quotas(quotas)?);
+        let core = core.map_err(|error| {
+            configuration_error(quotas.py(), error.to_string(), error.field, quotas.len())
+        })?;
+        Ok(Self { core, clock: Clock::from_argument(clock)? })
+    }
+
+    /// Draw `count` permits and say whether they were there; never waits.
+    #[pyo3(signature = (count = Count::ONE), text_signature = "($self, count=1)")]
+    fn try_acquire(&self, count: Count) -> bool {
+        self.core.try_acquire(&self.clock, count.0)
+    }
+
+    /// Draw `count` permits and say how things stand; never waits.
+    #[pyo3(signature = (count = Count::ONE), text_signature = "($self, count=1)")]
+    fn attempt(&self, count: Count) -> RateLimitResult {
+        self.core.attempt(&self.clock, count.0).into()
+    }
+
+    /// Say what `attempt` would say; draws nothing.
+    #[pyo3(signature = (count = Count::ONE), text_signature = "($self, count=1)")]
+    fn peek(&self, count: Count) -> RateLimitResult {
+        self.core.peek(self.clock.now(), count.0).into()
+    }
+
+    /// Charge `count` permits now for the first start that the limit allows; None where that is
+    /// more than `max_wait` seconds away.
+    #[pyo3(
+        signature = (count = Count::ONE, max_wait = None),
+        text_signature = "($self, count=1, max_wait=None)"
+    )]
+    fn _reserve(
+        slf: &Bound<'_, Self>,
+        count: Count,
+        max_wait: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Reservation>> {
+        let this = slf.get();
+        let max_wait = nanos_or_forever(max_wait, "max_wait")?;
+        let reserved = this.core.reserve(&this.clock, count.0, max_wait).ok();
+        Ok(reserved.map(|(grant, _)| Reservation::new(slf.clone().unbind(), &grant)))
+    }
+
+    /// Draw `count` permits, waiting for them up to `timeout` seconds: an awaitable of the result.
+    #[pyo3(
+        signature = (count = Count::ONE, timeout = None),
+        text_signature = "($self, count=1, timeout=None)"
+    )]
+    fn acquire(
+        slf: Py<Self>,
+        count: Count,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Acquire> {
+        Ok(Acquire::new(slf, count.0, nanos_or_forever(timeout, "timeout")?))
+    }
+
+    /// Draw `count` permits, waiting for them up to `timeout` seconds in this thread.
+    #[pyo3(
+        signature = (count = Count::ONE, timeout = None),
+        text_signature = "($self, count=1, timeout=None)"
+    )]
+    fn acquire_blocking<'py>(
+        slf: &Bound<'py, Self>,
+        count: Count,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let max_wait = nanos_or_forever(timeout, "timeout")?;
+        match slf.get().admit(count.0, max_wait)? {
+            Admission::Now(decision) | Admission::Refused(decision) => {
+                Ok(Bound::new(slf.py(), RateLimitResult::from(decision))?.into_any())
+            }
+            Admission::Later(grant) => {
+                let reservation = Reservation::new(slf.clone().unbind(), &grant);
+                slf.call_method1("_wait_blocking", (reservation,))
+            }
+        }
+    }
+
+    /// Say how things stand after a wait that was granted.
+    fn _granted(&self) -> RateLimitResult {
+        let state = self.core.peek(self.clock.now(), 0);
+        Decision { allowed: true, retry_after: Nanos::ZERO, ..state }.into()
+    }
+
+    /// Put other quotas in force; what is owed stays owed, granted times stand.
+    fn _update(&self, quotas: &Bound<'_, PyList>) -> PyResult<()> {
+        let updated = self.core.update(self.clock.now(), &self::quotas(quotas)?);
+        updated.map_err(|error| {
+            configuration_error(quotas.py(), error.to_string(), error.field, quotas.len())
+        })
+    }
+
+    /// Count a caller that begins to wait; returns the present in nanoseconds.
+    fn _begin_wait(&self) -> u64 {
+        self.core.begin_wait();
+        self.clock.now().get()
+    }
+
+    /// Count a caller that ends its wait, granted or not, which began at `began` nanoseconds.
+    fn _end_wait(&self, began: u64) {
+        self.core.end_wait(self.clock.now() - Nanos::new(began));
+    }
+
+    /// Read the counts since the start.
+    fn stats(&self) -> RateLimiterStats {
+        self.core.stats().into()
+    }
+}
+
+impl RateLimiter {
+    /// Draws or reserves `count` permits; `ValueError` where a wait without a bound is endless.
+    pub(crate) fn admit(&self, count: u64, max_wait: Nanos) -> PyResult<Admission> {
+        match self.core.admit(&self.clock, count, max_wait) {
+            Admission::Refused(decision)
+                if max_wait == Nanos::MAX && decision.retry_after == Nanos::MAX =>
+            {
+                Err(PyValueError::new_err(format!(
+                    "{count} permits can never be granted here, where the limit is {}: ask for \
+                     fewer, or pass a timeout and read the result",
+                    decision.limit
+                )))
+            }
+            admission => Ok(admission),
+        }
+    }
+}
