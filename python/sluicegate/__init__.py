@@ -20,7 +20,11 @@ from sluicegate._errors import (
     SluicegateError,
 )
 from sluicegate._events import BreakerEvent, CircuitState
-from sluicegate._native import BreakerPermit
+from sluicegate._limit import Limit
+from sluicegate._native import BreakerPermit, MonotonicClock, RateLimiterStats, RateLimitResult
+from sluicegate._rate_limiter import RateLimiter
+from sluicegate._rate_limiter_config import RateLimiterConfig
+from sluicegate._reservation import TokenReservation
 from sluicegate.policies import Retry, RetryConfig, RetryStats, retry_async
 
 __all__ = [
@@ -41,13 +45,20 @@ __all__ = [
     "CircuitState",
     "ConfigurationError",
     "InvalidRequestError",
+    "Limit",
     "LimitExceededError",
+    "MonotonicClock",
     "RateLimitError",
+    "RateLimitResult",
+    "RateLimiter",
+    "RateLimiterConfig",
+    "RateLimiterStats",
     "RejectedError",
     "Retry",
     "RetryConfig",
     "RetryStats",
     "ServerError",
     "SluicegateError",
+    "TokenReservation",
     "retry_async",
 ]

@@ -1,0 +1,163 @@
+"""The rate limiter: native decisions, with the waiting and the guards that services use."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+from sluicegate import _native
+from sluicegate._limit import Limit
+from sluicegate._rate_limiter_config import RateLimiterConfig, read_configs
+from sluicegate._reservation import TokenReservation
+from sluicegate._time import Clock, resolve_clock, sleep_until, sleep_until_blocking
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class RateLimiter(_native.RateLimiter):
+    """At most so many permits at once and so many in a time, exact at any rate.
+
+    The generic cell rate algorithm (ITU-T I.371) on integers: a decision is one compare-and-swap on one word,
+    and neither allocates nor locks. Several quotas are all or nothing. Waiting is a reservation, so waiters
+    are served first in, first out; in asyncio, in trio and in threads alike.
+
+    Args:
+        configs: Quotas, each a `RateLimiterConfig` or a string such as "100/s"; up to eight.
+        name: Tells one limiter from another in errors and telemetry.
+        clock: None for the machine's monotonic clock, or a `sluicegate.testing.ManualClock`.
+
+    Raises:
+        ConfigurationError: A quota makes no sense, or there is none.
+
+    Example:
+        >>> from sluicegate.testing import ManualClock
+        >>> clock = ManualClock()
+        >>> limiter = RateLimiter("2/s", clock=clock)
+        >>> limiter.try_acquire(2), limiter.try_acquire()
+        (True, False)
+        >>> clock.advance(0.5)
+        >>> limiter.try_acquire()
+        True
+    """
+
+    __slots__ = ("__weakref__", "_clock", "_configs", "_name")
+
+    _clock: Clock
+    _configs: tuple[RateLimiterConfig, ...]
+    _name: str
+
+    def __new__(cls, *configs: RateLimiterConfig | str, name: str = "", clock: Clock | None = None) -> Self:
+        """Build the native limiter for these quotas."""
+        read = read_configs(configs)
+        limiter = super().__new__(cls, [config._quota for config in read], clock)
+        limiter._configs = read
+        limiter._name = name
+        limiter._clock = resolve_clock(clock)
+        return limiter
+
+    @property
+    def name(self) -> str:
+        """What tells it from other limiters."""
+        return self._name
+
+    @property
+    def configs(self) -> tuple[RateLimiterConfig, ...]:
+        """The quotas in force."""
+        return self._configs
+
+    def reserve(self, count: int = 1, max_wait: float | timedelta | None = None) -> TokenReservation | None:
+        """Charge `count` permits now, and say when they may be used.
+
+        Args:
+            count: Permits.
+            max_wait: The longest delay to put up with, in seconds; None for any.
+
+        Returns:
+            The reservation, or None where the delay would be longer, or endless; then nothing is charged.
+
+        Raises:
+            ValueError: `count` or `max_wait` is negative, or `max_wait` is NaN.
+        """
+        native = self._reserve(count, max_wait)
+        return None if native is None else TokenReservation(native, self._clock)
+
+    def limit(self, count: int = 1, timeout: float | timedelta | None = None) -> Limit:
+        """Guard a block or a function: acquire `count` permits, or raise `LimitExceededError`.
+
+        Args:
+            count: Permits for every entry or call.
+            timeout: The longest wait in seconds, 0 for none at all; None for any.
+
+        Returns:
+            A context manager for `with` and `async with`, and a decorator; it may be used many times at once.
+
+        Example:
+            >>> limiter = RateLimiter("1/s")
+            >>> with limiter.limit(timeout=0):
+            ...     print("admitted")
+            admitted
+        """
+        return Limit(self, count, timeout)
+
+    def update(self, *configs: RateLimiterConfig | str) -> None:
+        """Change the quotas while in use: the amount used is kept, granted times stand.
+
+        A decision in flight counts as made before the change.
+
+        Raises:
+            ConfigurationError: A quota makes no sense, or their number is another; then nothing changes.
+        """
+        read = read_configs(configs)
+        self._update([config._quota for config in read])
+        self._configs = read
+
+    def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
+        """Decorate a function or coroutine function: every call waits for one permit."""
+        return Limit(self)(func)
+
+    def __enter__(self) -> Self:
+        self.acquire_blocking()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the block: the permit stays used."""
+
+    async def __aenter__(self) -> Self:
+        await self.acquire()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the block: the permit stays used."""
+
+    def __repr__(self) -> str:
+        configs = ", ".join(map(repr, self._configs))
+        return f"RateLimiter({configs}, name={self._name!r})"
+
+    async def _wait(self, reservation: _native.Reservation) -> _native.RateLimitResult:
+        """Wait in a task until a reservation's time has come; whoever is cancelled gives it back."""
+        began = self._begin_wait()
+        try:
+            await sleep_until(self._clock, reservation.execute_at_ns)
+        except BaseException:
+            reservation.cancel()
+            raise
+        finally:
+            self._end_wait(began)
+        return self._granted()
+
+    def _wait_blocking(self, reservation: _native.Reservation) -> _native.RateLimitResult:
+        """Wait in this thread until a reservation's time has come; whoever is interrupted gives it back."""
+        began = self._begin_wait()
+        try:
+            sleep_until_blocking(self._clock, reservation.execute_at_ns)
+        except BaseException:
+            reservation.cancel()
+            raise
+        finally:
+            self._end_wait(began)
+        return self._granted()
