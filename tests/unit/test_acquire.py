@@ -1,0 +1,261 @@
+"""Waiting for permits: tasks of asyncio and trio, and threads."""
+
+import asyncio
+import collections.abc
+import math
+import threading
+
+import pytest
+import trio
+
+from sluicegate import LimitExceededError, RateLimiter
+from sluicegate.testing import ManualClock
+
+
+@pytest.fixture
+def jumping():
+    return ManualClock(autojump=True)
+
+
+async def test_a_free_permit_is_there_at_once(clock):
+    limiter = RateLimiter("2/s", clock=clock)
+    result = await limiter.acquire()
+    assert (result.allowed, result.remaining) == (True, 1)
+
+
+async def test_waiters_are_served_first_in_first_out(jumping):
+    limiter = RateLimiter("10/s;burst=1", clock=jumping)
+    served = []
+
+    async def wait(number):
+        await limiter.acquire()
+        served.append((number, jumping.now()))
+
+    await asyncio.gather(*map(wait, range(5)))
+    assert served == [(number, number / 10) for number in range(5)]
+
+
+async def test_a_large_request_is_not_overtaken_by_small_ones(jumping):
+    limiter = RateLimiter("10/s;burst=5", clock=jumping)
+    limiter.try_acquire(5)
+    order = []
+
+    async def wait(name, count):
+        await limiter.acquire(count)
+        order.append(name)
+
+    await asyncio.gather(wait("large", 5), wait("small", 1), wait("smaller", 1))
+    assert order == ["large", "small", "smaller"]
+
+
+async def test_a_wait_past_the_timeout_is_refused_at_once_and_costs_nothing(clock):
+    """[27]"""
+    limiter = RateLimiter("10/s;burst=3", clock=clock)
+    assert await limiter.acquire(2)
+    refused = await limiter.acquire(3, timeout=0.1)
+    assert (refused.allowed, refused.retry_after) == (False, 0.2)
+    assert limiter.peek(0).remaining == 1
+
+
+async def test_a_cancelled_wait_gives_back_what_it_charged(clock):
+    """[27]"""
+    limiter = RateLimiter("10/s;burst=3", clock=clock)
+    limiter.try_acquire(3)
+    task = asyncio.create_task(limiter.acquire(3))
+    await asyncio.sleep(0)
+    assert limiter.stats().waiting == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert limiter.stats().waiting == 0
+    assert limiter.attempt(2).retry_after == 0.2
+
+
+async def test_a_task_cancelled_before_its_first_step_draws_nothing(clock):
+    limiter = RateLimiter("10/s;burst=3", clock=clock)
+    task = asyncio.create_task(limiter.acquire(3))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert limiter.peek(0).remaining == 3
+
+
+async def test_a_queue_that_gives_up_from_its_end_leaks_no_permit(clock):
+    limiter = RateLimiter("100/s;burst=10", clock=clock)
+    limiter.try_acquire(10)
+    tasks = [asyncio.create_task(limiter.acquire()) for _ in range(1_000)]
+    await asyncio.sleep(0)
+    for task in reversed(tasks):
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert limiter.reserve().delay == 0.01
+    assert limiter.stats().waiting == 0
+
+
+async def test_a_timeout_of_the_event_loop_gives_back(clock):
+    limiter = RateLimiter("1/s", clock=clock)
+    limiter.try_acquire()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await limiter.acquire()
+    assert limiter.reserve().delay == 1.0
+
+
+def test_waiters_are_served_in_order_on_trio(jumping):
+    limiter = RateLimiter("10/s;burst=1", clock=jumping)
+    served = []
+
+    async def wait(number):
+        await trio.lowlevel.checkpoint()
+        await limiter.acquire()
+        served.append(jumping.now())
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            for number in range(5):
+                nursery.start_soon(wait, number)
+
+    trio.run(main)
+    assert served == [0.0, 0.1, 0.2, 0.3, 0.4]
+
+
+def test_a_cancel_scope_of_trio_gives_back(clock):
+    limiter = RateLimiter("1/s", clock=clock)
+    limiter.try_acquire()
+
+    async def main():
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await limiter.acquire()
+        assert scope.cancelled_caught
+
+    trio.run(main)
+    assert limiter.reserve().delay == 1.0
+
+
+async def test_asking_for_more_than_can_ever_be_granted_is_an_error_without_a_timeout(clock):
+    limiter = RateLimiter("5/s", clock=clock)
+    with pytest.raises(ValueError, match="6 permits can never be granted"):
+        await limiter.acquire(6)
+    with pytest.raises(ValueError, match="6 permits can never be granted"):
+        limiter.acquire_blocking(6)
+    assert (await limiter.acquire(6, timeout=1)).retry_after == math.inf
+
+
+@pytest.mark.parametrize("timeout", [-1, math.nan])
+def test_a_negative_timeout_is_a_value_error(timeout):
+    limiter = RateLimiter("5/s")
+    with pytest.raises(ValueError, match="timeout"):
+        limiter.acquire(timeout=timeout)
+    with pytest.raises(ValueError, match="timeout"):
+        limiter.acquire_blocking(timeout=timeout)
+
+
+async def test_an_acquisition_can_be_awaited_once(clock):
+    limiter = RateLimiter("5/s", clock=clock)
+    acquisition = limiter.acquire()
+    await acquisition
+    with pytest.raises(RuntimeError, match="already awaited"):
+        await acquisition
+
+
+async def test_an_acquisition_that_nobody_awaits_draws_nothing(clock):
+    limiter = RateLimiter("5/s", clock=clock)
+    limiter.acquire().close()
+    assert limiter.peek(0).remaining == 5
+
+
+async def test_an_acquisition_passes_for_a_coroutine(clock):
+    limiter = RateLimiter("5/s", clock=clock)
+    acquisition = limiter.acquire()
+    assert isinstance(acquisition, collections.abc.Coroutine)
+    assert await asyncio.wait_for(acquisition, 1)
+    assert await asyncio.gather(limiter.acquire(), limiter.acquire())
+
+
+def test_a_thread_waits_its_turn(jumping):
+    limiter = RateLimiter("10/s;burst=1", clock=jumping)
+    limiter.acquire_blocking()
+    assert limiter.acquire_blocking().allowed
+    assert jumping.now() == 0.1
+
+
+def test_a_thread_sleeps_until_the_clock_is_moved(clock):
+    limiter = RateLimiter("10/s;burst=1", clock=clock)
+    limiter.acquire_blocking()
+    results = []
+    thread = threading.Thread(target=lambda: results.append(limiter.acquire_blocking()))
+    thread.start()
+    clock.wait_for_sleepers(1)
+    clock.advance(0.1)
+    thread.join()
+    assert results[0].allowed
+    assert limiter.stats().waited == 0.1
+
+
+async def test_a_limiter_is_a_context_manager_for_one_permit(jumping):
+    limiter = RateLimiter("10/s;burst=1", clock=jumping)
+    async with limiter:
+        pass
+    async with limiter:
+        assert jumping.now() == 0.1
+    with limiter:
+        assert jumping.now() == 0.2
+
+
+async def test_a_limiter_decorates_functions_and_coroutine_functions(jumping):
+    limiter = RateLimiter("10/s;burst=1", clock=jumping)
+
+    @limiter
+    def plain(value):
+        return value
+
+    @limiter
+    async def coroutine(value):
+        """Say it."""
+        return value
+
+    assert plain(1) == 1
+    assert await coroutine(2) == 2
+    assert jumping.now() == 0.1
+    assert (coroutine.__name__, coroutine.__doc__) == ("coroutine", "Say it.")
+
+
+class TestLimit:
+    def test_a_refusal_is_raised_with_what_the_caller_needs(self, clock):
+        limiter = RateLimiter("10/s;burst=1", name="search", clock=clock)
+        with limiter.limit(timeout=0) as result:
+            assert result.remaining == 0
+        with (
+            pytest.raises(LimitExceededError, match="search refuses 1 permits") as caught,
+            limiter.limit(timeout=0),
+        ):
+            pass
+        error = caught.value
+        assert (error.policy, error.limit, error.remaining, error.retry_after) == ("search", 1, 0, 0.1)
+
+    async def test_it_guards_async_blocks_and_waits_its_turn(self, jumping):
+        limiter = RateLimiter("10/s;burst=1", clock=jumping)
+        guard = limiter.limit(timeout=1)
+        async with guard:
+            pass
+        async with guard as result:
+            assert result.allowed
+        assert jumping.now() == 0.1
+
+    async def test_it_decorates_functions_and_coroutine_functions(self, clock):
+        limiter = RateLimiter("10/s;burst=3", clock=clock)
+
+        @limiter.limit(2, timeout=0)
+        async def coroutine():
+            return "done"
+
+        @limiter.limit(timeout=0)
+        def plain():
+            return "done"
+
+        assert await coroutine() == plain() == "done"
+        with pytest.raises(LimitExceededError):
+            await coroutine()
+        with pytest.raises(LimitExceededError):
+            plain()
