@@ -85,9 +85,7 @@ def test_remaining_counts_down(clock):
     assert not limiter.attempt()
 
 
-@pytest.mark.parametrize(
-    "text", ["3/s", "7/11s;burst=3", "600000000/s;burst=3", "1/day", "0.7692307692/s"]
-)
+@pytest.mark.parametrize("text", ["3/s", "7/11s;burst=3", "600000000/s;burst=3", "1/day", "0.7692307692/s"])
 def test_refuses_until_retry_after_and_admits_exactly_then(clock, text):
     """[9]"""
     limiter = RateLimiter(text, clock=clock)
