@@ -22,10 +22,11 @@ from sluicegate._errors import (
 from sluicegate._events import BreakerEvent, CircuitState
 from sluicegate._limit import Limit
 from sluicegate._native import BreakerPermit, MonotonicClock, RateLimiterStats, RateLimitResult
+from sluicegate._pipeline import Pipeline
 from sluicegate._rate_limiter import RateLimiter
 from sluicegate._rate_limiter_config import RateLimiterConfig
 from sluicegate._reservation import TokenReservation
-from sluicegate.policies import Retry, RetryConfig, RetryStats, retry_async
+from sluicegate.policies import Retry, RetryConfig, RetryStats, Timeout, retry_async
 
 __all__ = [
     "APIError",
@@ -48,6 +49,7 @@ __all__ = [
     "Limit",
     "LimitExceededError",
     "MonotonicClock",
+    "Pipeline",
     "RateLimitError",
     "RateLimitResult",
     "RateLimiter",
@@ -59,6 +61,7 @@ __all__ = [
     "RetryStats",
     "ServerError",
     "SluicegateError",
+    "Timeout",
     "TokenReservation",
     "retry_async",
 ]

@@ -57,12 +57,12 @@ async def test_a_task_woken_too_early_sleeps_on(monkeypatch):
     naps = []
     nap = asyncio.sleep
 
-    async def half_a_nap(delay):
+    async def broken_nap(delay):
         naps.append(delay)
-        await nap(delay / 2 if len(naps) == 1 else delay)
+        await nap(0 if len(naps) == 1 else delay)
 
-    monkeypatch.setattr(_time.asyncio, "sleep", half_a_nap)
-    deadline = clock.now_ns() + 10 * MILLISECOND
+    monkeypatch.setattr(_time.asyncio, "sleep", broken_nap)
+    deadline = clock.now_ns() + 20 * MILLISECOND
     await sleep_until(clock, deadline)
     assert clock.now_ns() >= deadline
     assert len(naps) >= 2
@@ -73,8 +73,13 @@ def test_a_thread_woken_too_early_sleeps_on(monkeypatch):
     clock = resolve_clock(None)
     naps = []
     nap = time.sleep
-    monkeypatch.setattr(_time.time, "sleep", lambda delay: (naps.append(delay), nap(delay / 2))[1])
-    deadline = clock.now_ns() + MILLISECOND
+
+    def broken_nap(delay):
+        naps.append(delay)
+        nap(0 if len(naps) == 1 else delay)
+
+    monkeypatch.setattr(_time.time, "sleep", broken_nap)
+    deadline = clock.now_ns() + 20 * MILLISECOND
     sleep_until_blocking(clock, deadline)
     assert clock.now_ns() >= deadline
     assert len(naps) >= 2

@@ -4,5 +4,6 @@ from sluicegate.policies._retry import Retry, retry_async
 from sluicegate.policies._retry_block import Attempt
 from sluicegate.policies._retry_config import RetryConfig
 from sluicegate.policies._retry_plan import RetryStats
+from sluicegate.policies._timeout import Timeout
 
-__all__ = ["Attempt", "Retry", "RetryConfig", "RetryStats", "retry_async"]
+__all__ = ["Attempt", "Retry", "RetryConfig", "RetryStats", "Timeout", "retry_async"]

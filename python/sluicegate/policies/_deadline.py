@@ -35,10 +35,10 @@ def within(clock: Clock, at_ns: int) -> Iterator[None]:
 
 
 def leaves_room_for(wait_ns: int) -> bool:
-    """Tell whether a wait that begins now ends before every deadline around it, or with it."""
+    """Tell whether a wait that begins now ends before every deadline around it, so that a call can follow."""
     deadline = _innermost.get()
     while deadline is not None:
-        if not deadline.over and deadline.clock.now_ns() + wait_ns > deadline.at_ns:
+        if not deadline.over and deadline.clock.now_ns() + wait_ns >= deadline.at_ns:
             return False
         deadline = deadline.outer
     return True

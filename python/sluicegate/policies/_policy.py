@@ -1,10 +1,11 @@
 """What every policy is: something with a name that can make a call for you, or dress a function in itself."""
 
 import functools
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
+
+from sluicegate._calls import is_coroutine_function, refuse_generator_function
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,6 +22,8 @@ class Policy(ABC):
     """
 
     name: str
+    takes_plain_functions: bool = True
+    """Whether functions that are no coroutine functions may be called through it."""
 
     @abstractmethod
     def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -32,24 +35,22 @@ class Policy(ABC):
         Raises:
             TypeError: `func` is a generator function, which has done nothing yet when its call returns.
         """
-        if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
-            raise TypeError(f"{type(self).__name__} cannot decorate a generator function: {func!r}")
-        call = self.call
+        refuse_generator_function(func, type(self).__name__)
+        call = self._dress(func)
         if is_coroutine_function(func):
 
             @functools.wraps(func)
             async def guarded_async(*args: Any, **kwargs: Any) -> Any:
-                return await call(func, *args, **kwargs)
+                return await call(*args, **kwargs)
 
             return cast(F, guarded_async)
 
         @functools.wraps(func)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            return call(func, *args, **kwargs)
+            return call(*args, **kwargs)
 
         return cast(F, guarded)
 
-
-def is_coroutine_function(func: Callable[..., Any]) -> bool:
-    """Tell whether a call of `func` gives a coroutine: a function, a partial or an object with `__call__`."""
-    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(type(func).__call__)
+    def _dress(self, func: Callable[P, R]) -> Callable[P, R]:
+        """Return what a decorated `func` calls in its place."""
+        return functools.partial(self.call, func)

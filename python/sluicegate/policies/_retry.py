@@ -22,7 +22,7 @@ class Retry(Policy):
     """Makes a call again when it fails, after a wait that grows; ends with the last attempt's own exception.
 
     One instance serves any number of threads, tasks and functions, in asyncio and trio. A wait that would end
-    past a deadline, `max_elapsed` or that of a `Timeout` around it, is not begun.
+    past `max_elapsed`, or leave no time before a `Timeout` around it cuts in, is not begun.
 
     Args:
         config: The options; None for the defaults.

@@ -1,0 +1,56 @@
+"""Read by mypy alone: what a policy decorates keeps its signature, and its awaitability."""
+
+from typing import assert_type
+
+from sluicegate import Pipeline, Retry, RetryConfig, Timeout, retry_async
+
+retry = Retry(RetryConfig(max_attempts=2), name="search")
+pipeline = Pipeline(retry, Timeout(2.0))
+
+
+@retry
+def count(word: str, *, times: int = 1) -> int:
+    """Return a number."""
+    return len(word) * times
+
+
+@pipeline
+@Timeout(1.0)
+@retry
+async def fetch(url: str) -> bytes:
+    """Return bytes, later."""
+    return url.encode()
+
+
+class Client:
+    """Has methods."""
+
+    @retry
+    def get(self, url: str) -> str:
+        """Return what it is given."""
+        return url
+
+
+async def main() -> None:
+    """Use them all."""
+    assert_type(count("word", times=2), int)
+    assert_type(await fetch("here"), bytes)
+    assert_type(Client().get("here"), str)
+    assert_type(retry.call(count, "word", times=2), int)
+    assert_type(await retry.call(fetch, "here"), bytes)
+    assert_type(await Timeout(1.0).call(fetch, "here"), bytes)
+    assert_type(await pipeline.call(fetch, "here"), bytes)
+    assert_type(await retry_async(fetch, "here", max_attempts=2), bytes)
+    for attempt in retry:
+        with attempt:
+            assert_type(attempt.number, int)
+    async for attempt in retry:
+        async with attempt:
+            assert_type(attempt.number, int)
+
+    count(1)  # type: ignore[arg-type]
+    await fetch()  # type: ignore[call-arg]
+    retry.call(count, "word", times="2")  # type: ignore[arg-type]
+    Client().get(1)  # type: ignore[arg-type]
+    await Timeout(1.0).call(count, "word")  # type: ignore[arg-type]
+    Timeout(1.0)(count)  # type: ignore[type-var]
