@@ -33,9 +33,8 @@ def check_pipeline() -> None:
     """A retry gets through a limiter and a breaker, and waits on the clock it was given."""
     clock = ManualClock(autojump=True)
     breaker = sluicegate.CircuitBreaker(clock=clock)
-    pipeline = sluicegate.Pipeline(
-        sluicegate.Retry(clock=clock), breaker, sluicegate.RateLimiter("1/s", clock=clock)
-    )
+    limiter = sluicegate.RateLimiter("1/s", clock=clock)
+    pipeline = sluicegate.Pipeline(sluicegate.Retry(clock=clock), limiter, breaker)
     calls = []
 
     async def flaky() -> str:

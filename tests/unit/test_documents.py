@@ -1,0 +1,45 @@
+"""What the pages say in Python runs, and what README promises is what `.ci/run` does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benches" / "README.md"]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.stem
+)
+def test_the_python_blocks_of_a_page_run_from_top_to_end(page):
+    code = compile("\n".join(blocks(page, "python")), str(page), "exec")
+    exec(code, {"__name__": page.stem})
+
+
+def test_the_first_example_has_ten_lines(capsys):
+    example = blocks(README, "python")[0]
+    assert len([line for line in example.splitlines() if line]) <= 10
+    exec(example, {})
+    assert capsys.readouterr().out == "order 7: charged\n"
+
+
+def test_continuous_integration_calls_the_test_command_of_the_readme():
+    commands = blocks(README, "sh")[-1].splitlines()
+    assert commands[-1].endswith("uv run pytest")
+    assert commands[-1] in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.stem
+)
+def test_every_link_of_a_page_leads_somewhere(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
