@@ -195,7 +195,7 @@ class CircuitBreaker(NativeCircuitBreaker):
 
         @functools.wraps(func)
         def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            return cast(_R, call(func, *args, **kwargs))
+            return call(func, *args, **kwargs)
 
         return guarded
 

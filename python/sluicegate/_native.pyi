@@ -3,9 +3,12 @@
 from collections.abc import Callable, Coroutine, Generator
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, ParamSpec, Self, TypeVar, final
 
 from typing_extensions import disjoint_base
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 __all__ = [
     "Acquire",
@@ -103,7 +106,7 @@ class CircuitBreaker:
     """The native part of `sluicegate.CircuitBreaker`, which adds what waits for changes of state."""
 
     def __new__(cls, options: BreakerOptions, clock: object) -> Self: ...
-    def call(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any: ...
+    def call(self, func: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
     def try_enter(self) -> BreakerPermit | None: ...
     @property
     def retry_after(self) -> float | None: ...
