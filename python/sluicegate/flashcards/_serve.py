@@ -70,8 +70,8 @@ def _serve(server: EmbeddedServer, greeting: str) -> int:
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         with server:
-            print(server.base_url, flush=True)
             _say(greeting)
+            print(server.base_url, flush=True)
             threading.Event().wait()
     except KeyboardInterrupt:
         code = _INTERRUPTED
