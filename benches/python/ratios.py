@@ -66,8 +66,11 @@ def main() -> None:
     arguments.add_argument("--calls", type=int, default=2_000, help="calls of each case in a round")
     arguments.add_argument("--smoke", action="store_true", help="run everything once, for no figures")
     chosen = arguments.parse_args()
-    rounds, calls = (1, 10) if chosen.smoke else (chosen.rounds, chosen.calls)
-    print(*report(measure(cases(), rounds, calls)), sep="\n")
+    if chosen.smoke:
+        lines = [*report(measure(cases(), rounds=1, calls=10))]
+        print(f"{len(lines)} lines of figures, not worth printing")
+    else:
+        print(*report(measure(cases(), chosen.rounds, chosen.calls)), sep="\n")
 
 
 if __name__ == "__main__":
