@@ -2,10 +2,11 @@
 
 from typing import assert_type
 
-from sluicegate import Pipeline, Retry, RetryConfig, Timeout, retry_async
+from sluicegate import CircuitBreaker, Pipeline, RateLimiter, Retry, RetryConfig, Timeout, retry_async
 
 retry = Retry(RetryConfig(max_attempts=2), name="search")
-pipeline = Pipeline(retry, Timeout(2.0))
+limiter = RateLimiter("100/s")
+pipeline = Pipeline(retry, CircuitBreaker(), limiter, limiter.limit(timeout=1.0), Timeout(2.0))
 
 
 @retry

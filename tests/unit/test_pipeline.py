@@ -2,11 +2,21 @@
 
 import asyncio
 import inspect
+import itertools
 
 import pytest
 import trio
 
-from sluicegate import AttemptTimeoutError, LimitExceededError, Pipeline, Retry, Timeout
+from sluicegate import (
+    AttemptTimeoutError,
+    CircuitBreaker,
+    CircuitState,
+    LimitExceededError,
+    Pipeline,
+    RateLimiter,
+    Retry,
+    Timeout,
+)
 from sluicegate.testing import ManualClock
 
 
@@ -208,3 +218,103 @@ def test_refuses_to_decorate_a_generator_function():
     for function in (generate, generate_later):
         with pytest.raises(TypeError, match="generator"):
             Pipeline()(function)
+
+
+class TestOfLimitersAndBreakers:
+    def test_a_bare_limiter_makes_threads_wait(self, clock):
+        pipeline = Pipeline(RateLimiter("1/s", clock=clock))
+        assert [pipeline.call(clock.now) for _ in range(3)] == [0.0, 1.0, 2.0]
+
+    @pytest.mark.parametrize("run", [asyncio.run, lambda coroutine: trio.run(lambda: coroutine)])
+    def test_a_bare_limiter_makes_tasks_wait(self, clock, run):
+        async def now():
+            return clock.now()
+
+        async def main():
+            return [await pipeline.call(now) for _ in range(3)]
+
+        pipeline = Pipeline(RateLimiter("1/s", clock=clock))
+        assert run(main()) == [0.0, 1.0, 2.0]
+
+    def test_a_limit_with_a_timeout_refuses(self, clock):
+        limiter = RateLimiter("1/s", name="search", clock=clock)
+        pipeline = Pipeline(limiter.limit(timeout=0))
+        assert pipeline.call(int) == 0
+        with pytest.raises(LimitExceededError) as caught:
+            pipeline.call(int)
+        assert (caught.value.policy, caught.value.retry_after) == ("search", 1.0)
+
+    def test_a_retry_waits_exactly_until_a_limit_admits_again(self, clock):
+        limiter = RateLimiter("1/4s", clock=clock)
+        retry = Retry(max_attempts=2, initial_interval=0, jitter=False, clock=clock)
+        pipeline = Pipeline(retry, limiter.limit(timeout=0))
+        assert [pipeline.call(clock.now) for _ in range(3)] == [0.0, 4.0, 8.0]
+        assert retry.stats().retries == 2
+
+    def test_a_retry_outlasts_the_break_of_a_breaker(self, clock):
+        breaker = CircuitBreaker(min_throughput=2, break_duration=30, clock=clock)
+        answers = [OSError(), OSError(), "well again"]
+        called_at = []
+
+        async def ask():
+            called_at.append(clock.now())
+            answer = answers.pop(0)
+            if isinstance(answer, OSError):
+                raise answer
+            return answer
+
+        pipeline = Pipeline(Retry(max_attempts=4, jitter=False, clock=clock), breaker)
+        assert asyncio.run(pipeline.call(ask)) == "well again"
+        assert called_at == [0.0, 1.0, 31.0]
+
+    def test_a_timeout_around_a_limiter_cuts_the_wait_and_gives_the_permit_back(self, clock):
+        limiter = RateLimiter("1/10s", clock=clock)
+        pipeline = Pipeline(Timeout(4, clock=clock), limiter)
+
+        async def now():
+            return clock.now()
+
+        async def main():
+            await pipeline.call(now)
+            with pytest.raises(AttemptTimeoutError):
+                await pipeline.call(now)
+            assert clock.now() == 4.0
+            return await Pipeline(limiter).call(now)
+
+        assert asyncio.run(main()) == 10.0
+
+    def test_a_cancelled_call_does_not_count_against_the_breaker(self, clock):
+        breaker = CircuitBreaker(min_throughput=1, clock=clock)
+
+        async def hang():
+            await asyncio.Event().wait()
+
+        with pytest.raises(AttemptTimeoutError):
+            asyncio.run(Pipeline(Timeout(1, clock=clock), breaker).call(hang))
+        assert breaker.state is CircuitState.CLOSED
+        with pytest.raises(AttemptTimeoutError):
+            asyncio.run(Pipeline(breaker, Timeout(1, clock=clock)).call(hang))
+        assert breaker.state is CircuitState.OPEN
+
+    def test_all_of_them_serve_many_tasks_at_once_within_the_rate(self, clock):
+        limiter = RateLimiter("10/s;burst=1", clock=clock)
+        breaker = CircuitBreaker(clock=clock)
+        pipeline = Pipeline(Retry(jitter=False, clock=clock), breaker, limiter, Timeout(5, clock=clock))
+        called_at = []
+
+        async def ask(number):
+            called_at.append(clock.now_ns())
+            if number % 10 == 0 and number not in failed:
+                failed.add(number)
+                raise OSError(number)
+            return number
+
+        failed = set()
+
+        async def main():
+            return await asyncio.gather(*(pipeline.call(ask, number) for number in range(50)))
+
+        assert asyncio.run(main()) == list(range(50))
+        gaps = {later - earlier for earlier, later in itertools.pairwise(called_at)}
+        assert gaps == {100_000_000}
+        assert (len(called_at), breaker.snapshot().total_failures) == (55, 5)
