@@ -1,8 +1,12 @@
 """The retry policy: when it tries again, how long it waits, what it ends with."""
 
 import asyncio
+import contextlib
+import gc
+import itertools
 import random
 import threading
+import weakref
 from datetime import timedelta
 
 import pytest
@@ -247,6 +251,14 @@ class TestResults:
         assert seen == [0, 1, 2]
         assert clock.now() == 3.0
 
+    def test_a_block_that_sets_no_result_is_not_asked_for_one(self, clock):
+        def refuse(result):
+            raise AssertionError(result)
+
+        for attempt in Retry(retry_result=refuse, clock=clock):
+            with attempt:
+                pass
+
     def test_an_exception_after_a_poor_result_is_raised(self, clock):
         answers = [None]
         retry = Retry(retry_result=lambda result: result is None, retry_on=OSError, clock=clock)
@@ -380,6 +392,19 @@ class TestSharing:
             thread.join()
         assert retry.stats().calls == 8_000
 
+    def test_decorrelated_waits_grow_from_those_before(self, clock):
+        waits = []
+        retry = Retry(
+            max_attempts=30,
+            jitter="decorrelated",
+            max_interval=1e9,
+            rng=random.Random(6),
+            on_retry=lambda attempt, delay, error: waits.append(delay),
+            clock=clock,
+        )
+        retry.call(Flaky(clock, *[OSError()] * 29))
+        assert all(later <= 3 * earlier for earlier, later in itertools.pairwise(waits))
+
     def test_decorrelated_waits_of_two_calls_do_not_mix(self, clock):
         retry = Retry(max_attempts=50, jitter="decorrelated", rng=random.Random(5), clock=clock)
         flaky = Flaky(clock, *[OSError()] * 40)
@@ -387,6 +412,33 @@ class TestSharing:
         before = clock.now()
         retry.call(Flaky(clock, OSError()))
         assert clock.now() - before <= 3.0
+
+
+def by_hand(retry, flaky):
+    return retry.call(flaky.later).send(None)
+
+
+def by_async_block_by_hand(retry, flaky):
+    return in_async_block(retry, flaky).send(None)
+
+
+@pytest.mark.parametrize("run", [by_call, by_block, by_hand, by_async_block_by_hand])
+def test_no_exception_is_left_in_a_cycle_of_garbage(run, clock):
+    class LocalError(Exception):
+        pass
+
+    failures = [LocalError(), LocalError()]
+    remains = [weakref.ref(failure) for failure in failures]
+    flaky = Flaky(clock, *failures)
+    failures.clear()
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(LocalError):
+            run(Retry(max_attempts=2, initial_interval=0, clock=clock), flaky)
+        assert [remain() for remain in remains] == [None, None]
+    finally:
+        gc.enable()
 
 
 class TestBlocks:
