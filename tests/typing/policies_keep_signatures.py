@@ -55,3 +55,5 @@ async def main() -> None:
     Client().get(1)  # type: ignore[arg-type]
     await Timeout(1.0).call(count, "word")  # type: ignore[arg-type]
     Timeout(1.0)(count)  # type: ignore[type-var]
+    Retry(max_attempt=3)  # type: ignore[call-arg]
+    Retry(max_attempts="3")  # type: ignore[arg-type]

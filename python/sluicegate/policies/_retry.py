@@ -6,13 +6,13 @@ functions and blocks only differ in how they wait and how they try.
 
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, Unpack, cast
 
 from sluicegate._durations import Duration
 from sluicegate._time import Clock, resolve_clock, sleep_until, sleep_until_blocking
 from sluicegate.policies._policy import P, Policy, R
 from sluicegate.policies._retry_block import Attempt, Attempts
-from sluicegate.policies._retry_config import Errors, RetryConfig
+from sluicegate.policies._retry_config import Errors, RetryConfig, RetryFields
 from sluicegate.policies._retry_plan import Counts, Plan, RetryStats
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Retry(Policy):
         *,
         name: str = "",
         clock: Clock | None = None,
-        **fields: Any,
+        **fields: Unpack[RetryFields],
     ) -> None:
         self.config = dataclasses.replace(config, **fields) if config else RetryConfig(**fields)
         self.name = name

@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, TypedDict, cast
 
 from sluicegate._durations import Duration, seconds
 from sluicegate._errors import ConfigurationError
@@ -24,6 +24,24 @@ class Budget(Protocol):
     def try_withdraw(self) -> bool:
         """Take one retry out, or say that there is none left."""
         ...
+
+
+class RetryFields(TypedDict, total=False):
+    """The fields of `RetryConfig` as keywords, for type checkers."""
+
+    max_attempts: int
+    initial_interval: Duration
+    max_interval: Duration
+    exponential_base: float
+    jitter: Jitter
+    retry_on: Errors
+    retry_result: Callable[[Any], bool] | None
+    max_elapsed: Duration | None
+    budget: Budget | None
+    respect_retry_after: bool
+    delay_func: Callable[[int], Duration] | None
+    on_retry: Callable[[int, float, Exception | None], object] | None
+    rng: random.Random | None
 
 
 @dataclass(frozen=True, slots=True)

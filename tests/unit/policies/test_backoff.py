@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from sluicegate import ConfigurationError, RetryConfig
+from sluicegate.policies._retry_config import RetryFields
 
 JITTERS = [True, "full", "equal", "decorrelated"]
 
@@ -125,6 +126,11 @@ def test_the_first_five_options_may_be_given_by_position():
     assert RetryConfig(5, 0.1, 2.0, 3.0, False) == RetryConfig(
         max_attempts=5, initial_interval=0.1, max_interval=2.0, exponential_base=3.0, jitter=False
     )
+
+
+def test_the_keywords_that_type_checkers_know_are_the_fields():
+    fields = {field.name: field.type for field in dataclasses.fields(RetryConfig)}
+    assert RetryFields.__annotations__ == fields
 
 
 def test_a_configuration_cannot_be_changed():

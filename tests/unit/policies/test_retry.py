@@ -157,15 +157,6 @@ class TestHoweverItIsUsed:
             run(Retry(retry_on=lambda error: str(error) == "retry", clock=clock), flaky)
         assert len(flaky.called_at) == 2
 
-    @pytest.mark.parametrize("passing", [KeyboardInterrupt, SystemExit, GeneratorExit])
-    def test_never_takes_in_what_is_no_exception_proper(self, run, clock, passing):
-        if run is by_coroutine_on_trio or run is by_async_block_on_trio:
-            pytest.skip("trio makes its own of these")
-        flaky = Flaky(clock, passing())
-        with pytest.raises(passing):
-            run(Retry(retry_on=(BaseException,), clock=clock), flaky)
-        assert flaky.called_at == [0.0]
-
     def test_waits_the_retry_after_of_an_exception_in_full(self, run, clock):
         retry = Retry(max_attempts=2, max_interval=5.0, jitter=False, clock=clock)
         flaky = Flaky(clock, RateLimitError(7.0))
@@ -412,6 +403,15 @@ class TestSharing:
         before = clock.now()
         retry.call(Flaky(clock, OSError()))
         assert clock.now() - before <= 3.0
+
+
+@pytest.mark.parametrize("passing", [KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("run", [by_call, by_block, by_coroutine_on_asyncio, by_async_block_on_asyncio])
+def test_what_is_no_exception_proper_is_never_taken_in(run, clock, passing):
+    flaky = Flaky(clock, passing())
+    with pytest.raises(passing):
+        run(Retry(retry_on=(BaseException,), clock=clock), flaky)
+    assert flaky.called_at == [0.0]
 
 
 def by_hand(retry, flaky):
