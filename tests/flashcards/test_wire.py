@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from sluicegate import APIError, AuthenticationError, InvalidRequestError, RateLimitError, ServerError
 from sluicegate.flashcards import _stage1, _stage2
-from sluicegate.flashcards._secrets import MAX_SHOWN, ApiKey
+from sluicegate.flashcards._one_line import MAX_SHOWN
+from sluicegate.flashcards._secrets import ApiKey
 from sluicegate.flashcards._stage1 import read_nuance
 from sluicegate.flashcards._vocabulary import VocabularyItem
 from sluicegate.flashcards._wire import (

@@ -102,10 +102,9 @@ def _seconds_from_now(text: str, now: float | None) -> float | None:
         return _believed(number)
     if number is None and len(text) < 64 and _DURATION.fullmatch(text):
         return _believed(sum(float(amount) * _UNITS[unit] for amount, unit in _DURATION_PART.findall(text)))
-    if number is None:
-        moment = _date(text)
-    else:
-        moment = number / 1000 if number >= _EPOCH_MILLISECONDS else number
+    if number is not None and number >= _EPOCH_MILLISECONDS:
+        number /= 1000
+    moment = _date(text) if number is None else number
     return None if moment is None else _believed(moment - (time.time() if now is None else now))
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
+from ._one_line import os_reason
 from ._stage2 import Card
 from ._vocabulary import VocabularyItem
 
@@ -46,8 +47,7 @@ class OutputError(Exception):
     """
 
     def __init__(self, path: Path | None, error: OSError) -> None:
-        reason = error.strerror or str(error)
-        super().__init__(f"cannot write {path or '<stdout>'}: {reason[:1].lower()}{reason[1:]}")
+        super().__init__(f"cannot write {path or '<stdout>'}: {os_reason(error)}")
         self.path = path
 
 

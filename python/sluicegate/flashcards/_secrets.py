@@ -6,9 +6,6 @@ from typing import final
 
 from sluicegate import ConfigurationError
 
-MAX_SHOWN = 300
-"""The longest text of the far side that is shown, in characters."""
-
 _REDACTED = "[redacted]"
 
 
@@ -59,18 +56,3 @@ class ApiKey:
 
     def __reduce__(self) -> str:
         raise TypeError("a key is not pickled")
-
-
-def shown(text: str, key: ApiKey | None = None) -> str:
-    r"""Return foreign text fit for one line of a terminal: no key, no control characters, not too long.
-
-    The key goes first, since what is cut in two is no longer found.
-
-    Examples:
-        >>> shown("no\x1b[31m credit\n left")
-        'no [31m credit left'
-    """
-    if key is not None:
-        text = key.redact(text)
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return line if len(line) <= MAX_SHOWN else line[: MAX_SHOWN - 1] + "…"

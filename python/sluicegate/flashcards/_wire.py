@@ -16,7 +16,8 @@ from typing import Any
 from sluicegate import APIError, AuthenticationError, InvalidRequestError, RateLimitError, ServerError
 
 from ._announced import retry_after
-from ._secrets import ApiKey, shown
+from ._one_line import shown
+from ._secrets import ApiKey
 
 MAX_REPLY_BYTES = 4 * 1024 * 1024
 """The longest reply that is read; a word's cards take a few kilobytes."""
@@ -34,6 +35,10 @@ class ReplyError(Exception):
     def __init__(self, message: str, *, usage: Usage | None = None) -> None:
         super().__init__(message)
         self.usage = usage or Usage()
+
+
+class UnansweredError(Exception):
+    """A request that got no answer: the connection was refused, cut, or silent for too long."""
 
 
 @dataclass(frozen=True, slots=True)

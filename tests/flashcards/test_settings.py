@@ -1,0 +1,121 @@
+"""Settings: where each comes from, and what is refused."""
+
+import pytest
+
+from sluicegate import ConfigurationError
+from sluicegate.flashcards._settings import DEFAULT_RATE, EMBEDDED_RATE, Settings
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('rate = "1/s"\nconcurrency = 3\ntimeout = 7\n')
+    return path
+
+
+def test_flags_go_before_environment_before_toml_before_defaults(config):
+    environment = {"FLASHCARDS_RATE": "2/s", "FLASHCARDS_CONCURRENCY": "4"}
+    settings = Settings.load({"rate": "3/s", "timeout": None}, environment, config)
+    assert (settings.rate, settings.concurrency, settings.timeout) == ("3/s", 4, 7.0)
+    assert settings.connect_timeout == 5.0
+    assert settings.sources == {
+        "rate": "--rate",
+        "concurrency": "FLASHCARDS_CONCURRENCY",
+        "timeout": f"timeout in {config}",
+    }
+
+
+def test_without_key_and_base_url_the_embedded_server_and_its_rate_are_used():
+    settings = Settings.load({}, {})
+    assert settings.embedded
+    assert settings.effective_rate == EMBEDDED_RATE
+
+
+@pytest.mark.parametrize("variable", ["OPENROUTER_API_KEY", "FLASHCARDS_API_KEY"])
+def test_a_key_alone_means_the_paid_api_and_its_rate(variable):
+    settings = Settings.load({}, {variable: "sk-secret"})
+    assert not settings.embedded
+    assert settings.effective_rate == DEFAULT_RATE
+    assert settings.api_key.reveal() == "sk-secret"
+
+
+def test_the_applications_own_key_variable_goes_first():
+    settings = Settings.load({}, {"OPENROUTER_API_KEY": "sk-theirs", "FLASHCARDS_API_KEY": "sk-ours"})
+    assert settings.api_key.reveal() == "sk-ours"
+
+
+def test_a_base_url_alone_sends_no_key():
+    settings = Settings.load({"base_url": "http://127.0.0.1:8080/v1/"}, {})
+    assert not settings.embedded
+    assert settings.base_url == "http://127.0.0.1:8080/v1"
+    assert settings.api_key is None
+
+
+def test_a_bare_inf_lifts_the_limit():
+    assert Settings.load({"rate": "inf"}, {}).rate == "inf/s"
+
+
+def test_the_key_is_no_setting_of_the_file(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('api_key = "sk-secret"\n')
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load({}, {}, path)
+    assert "sk-secret" not in f"{caught.value} {caught.value.value!r}"
+
+
+def test_settings_do_not_show_the_key():
+    assert "secret" not in repr(Settings.load({}, {"FLASHCARDS_API_KEY": "sk-secret"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rate", "fast"),
+        ("stage1_rate", "0.0.1/s"),
+        ("concurrency", "0"),
+        ("concurrency", "1001"),
+        ("concurrency", "many"),
+        ("timeout", "0"),
+        ("timeout", "nan"),
+        ("timeout", "inf"),
+        ("connect_timeout", "-1"),
+        ("max_attempts", "0"),
+        ("base_url", "openrouter.ai"),
+        ("base_url", "ftp://host"),
+        ("base_url", "https://"),
+        ("base_url", "https://user:password@host"),
+        ("base_url", "https://host/?key=1"),
+        ("base_url", "https://host:99999"),
+        ("http_referer", "a\r\nb"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_by_the_name_of_its_source(name, value):
+    variable = f"FLASHCARDS_{name.upper()}"
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load({}, {variable: value})
+    assert caught.value.field == name
+    assert str(caught.value).startswith(f"{variable}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["concurrency = true", 'concurrency = "3.5"', "timeout = [1]", "rate = 60"])
+def test_a_value_of_the_wrong_kind_is_refused_by_the_name_of_the_file(tmp_path, text):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"config\.toml: "):
+        Settings.load({}, {}, path)
+
+
+@pytest.mark.parametrize("content", [b"rate = ", b"\xff", b"speed = 1"])
+def test_a_file_that_is_no_settings_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load({}, {}, path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_missing_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="no such file"):
+        Settings.load({}, {}, tmp_path / "config.toml")
