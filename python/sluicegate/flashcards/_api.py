@@ -1,0 +1,292 @@
+"""The API of two stages, called as a paid and limited service should be.
+
+Every attempt passes, in this order: retry, the limits, the breaker, a timeout, and the wire. So each attempt
+costs a permit, a refusal by the breaker is no attempt, and what the limits make us wait is not held against
+the far side's time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+
+from sluicegate import (
+    APIError,
+    AttemptTimeoutError,
+    CircuitBreaker,
+    CircuitOpenError,
+    CircuitState,
+    Pipeline,
+    RateLimiter,
+    RateLimiterConfig,
+    RateLimitError,
+    Retry,
+    Timeout,
+)
+
+from . import _stage1, _stage2
+from ._announced import read_announcement
+from ._flights import Flights
+from ._hold import Admission, Clock, pause
+from ._one_line import shown
+from ._settings import DEFAULT_BASE_URL, Settings
+from ._stage1 import WordNuance
+from ._stage2 import Cards
+from ._tally import Tally
+from ._vocabulary import VocabularyItem
+from ._wire import (
+    MAX_REPLY_BYTES,
+    Answer,
+    ReplyError,
+    UnansweredError,
+    is_outage,
+    is_passing,
+    read_answer,
+    request_body,
+)
+
+BREAK_DURATION = 30.0
+"""Seconds the breaker stays open, and words wait."""
+
+MAX_TRIPS = 3
+"""How many breaks in a row are waited for; a probe that fails after the last one ends the run."""
+
+T = TypeVar("T")
+
+
+class OutageError(Exception):
+    """The far side was still out of order after `MAX_TRIPS` breaks: the run ends."""
+
+
+class InterruptedCallError(Exception):
+    """The run is ending, and this call was not sent any more."""
+
+
+class Api:
+    """The answers of the API itself; an asynchronous context manager that holds its connections.
+
+    Args:
+        settings: where the API is, and how hard it may be used.
+        base_url: takes the place of `settings.base_url`: that of the embedded server.
+        tally: counts what happens.
+        clock: for tests; limits, breaks and retries wait on it.
+        rng: for tests; draws the jitter of retries.
+        transport: for tests; takes the place of the network.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        base_url: str | None = None,
+        tally: Tally | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.tally = Tally() if tally is None else tally
+        self.closing = False
+        self.flights = Flights()
+        self.sending: set[asyncio.Task[Any] | None] = set()
+        self.admission = Admission(RateLimiterConfig.parse(settings.effective_rate), clock)
+        self.breaker = CircuitBreaker(
+            name="api",
+            clock=clock,
+            break_duration=BREAK_DURATION,
+            handle=_shows_an_outage,
+            ignore=_shows_nothing,
+        )
+        self._clock = clock
+        self._key = settings.api_key
+        self._stage1 = _stage_limiter("stage1", settings.stage1_rate, clock)
+        self._stage2 = _stage_limiter("stage2", settings.stage2_rate, clock)
+        self._probing = asyncio.Lock()
+        self._refused_last = False
+        self._retry = Retry(
+            name="api",
+            clock=clock,
+            max_attempts=settings.max_attempts,
+            retry_on=_may_pass,
+            on_retry=self._retried,
+            rng=rng,
+        )
+        self._guarded = Pipeline(self.breaker, Timeout(settings.timeout, clock=clock), name="api")
+        self._url = httpx2.URL((base_url or settings.base_url or DEFAULT_BASE_URL) + "/chat/completions")
+        self._client = httpx2.AsyncClient(
+            headers=_headers(settings),
+            timeout=httpx2.Timeout(settings.timeout, connect=settings.connect_timeout),
+            limits=httpx2.Limits(
+                max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency
+            ),
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, traceback)
+
+    async def nuance(self, item: VocabularyItem) -> WordNuance:
+        """Return what stage 1 knows of a word.
+
+        Raises:
+            APIError: the far side's last word on the matter.
+            ReplyError: twice in a row its reply was of no use.
+            OutageError: it was out of order for too long.
+        """
+        flight = (_stage1.MODEL, item.term, item.type)
+        body = request_body(_stage1.MODEL, _stage1.message(item))
+        return await self.flights.once(flight, lambda: self._ask(self._stage1, body, _stage1.read_nuance))
+
+    async def cards(self, item: VocabularyItem, nuance: WordNuance) -> Cards:
+        """Return the cards stage 2 makes of a word; raises what `nuance` raises."""
+        flight = (_stage2.MODEL, item.term, nuance)
+        body = request_body(_stage2.MODEL, _stage2.message(item, nuance))
+        return await self.flights.once(flight, lambda: self._ask(self._stage2, body, _stage2.read_cards))
+
+    @property
+    def waiting_for(self) -> tuple[str, float]:
+        """What holds every request up and for how many seconds; empty and 0 where nothing does."""
+        if self.breaker.state is CircuitState.OPEN:
+            return "waiting out a break", self.breaker.retry_after or 0.0
+        held = self.admission.held_for
+        return ("held by the API", held) if held else ("", 0.0)
+
+    async def _ask(self, stage: RateLimiter | None, body: bytes, read: Callable[[str], T]) -> T:
+        """Make a call and read its reply; one that is of no use is asked for once more."""
+        try:
+            return await self._read(stage, body, read)
+        except ReplyError:
+            self.tally.retries += 1
+            return await self._read(stage, body, read)
+
+    async def _read(self, stage: RateLimiter | None, body: bytes, read: Callable[[str], T]) -> T:
+        try:
+            answer = await self._call(stage, body)
+            self.tally.spend(answer.usage)
+            return read(answer.content)
+        except ReplyError as error:
+            self.tally.spend(error.usage)
+            self.tally.broken_replies += 1
+            raise
+
+    async def _call(self, stage: RateLimiter | None, body: bytes) -> Answer:
+        """Make a call with its retries, and wait out the breaks of the breaker as often as it takes.
+
+        Once the breaker is open, one word waits for the end of the break and tries; all others stand behind
+        it and cost nothing, least of all permits.
+        """
+        while True:
+            try:
+                if self._is_closed():
+                    return await self._retry.call(self._attempt, stage, body)
+                async with self._probing:
+                    if not self._is_closed():
+                        await self._wait_for_the_break()
+                        return await self._retry.call(self._attempt, stage, body)
+            except CircuitOpenError:
+                continue
+
+    def _is_closed(self) -> bool:
+        return self.breaker.state is CircuitState.CLOSED
+
+    async def _wait_for_the_break(self) -> None:
+        if self.breaker.snapshot().consecutive_trips > MAX_TRIPS:
+            raise OutageError(f"the API was still out of order after {MAX_TRIPS} breaks")
+        if self.breaker.state is CircuitState.OPEN:
+            await pause(self.breaker.retry_after or 0.0, self._clock)
+
+    async def _attempt(self, stage: RateLimiter | None, body: bytes) -> Answer:
+        if self.closing:
+            raise InterruptedCallError
+        await self.admission.wait(stage)
+        try:
+            answer = await self._guarded.call(self._send, body)
+        except (APIError, AttemptTimeoutError, UnansweredError) as error:
+            self._note(error)
+            if self.closing:
+                raise InterruptedCallError from error
+            raise
+        self._refused_last = False
+        return answer
+
+    async def _send(self, body: bytes) -> Answer:
+        task = asyncio.current_task()
+        self.sending.add(task)
+        self.tally.requests += 1
+        try:
+            async with self._client.stream("POST", self._url, content=body) as response:
+                content = await _bounded(response)
+        except httpx2.HTTPError as error:
+            raise UnansweredError(shown(str(error), self._key) or type(error).__name__) from error
+        finally:
+            self.sending.discard(task)
+        announcement = read_announcement(response.headers)
+        if announcement is not None:
+            self.admission.heed(announcement)
+        return read_answer(response.status_code, response.headers, content, self._key)
+
+    def _note(self, error: Exception) -> None:
+        if isinstance(error, RateLimitError):
+            self.tally.refusals += 1
+            # One refusal may be the bad luck of one call, which waits for itself; two in a row are the limit.
+            if self._refused_last:
+                self.admission.hold(error.retry_after or 0.0)
+            self._refused_last = True
+        elif isinstance(error, APIError):
+            self.tally.server_errors += is_outage(error)
+        else:
+            self.tally.connection_errors += 1
+
+    def _retried(self, _attempt: int, _delay: float, _error: Exception | None) -> None:
+        self.tally.retries += 1
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the same call may fare better: 408, 429, 5xx, timeouts and connection errors."""
+    return is_passing(error) or isinstance(error, AttemptTimeoutError | UnansweredError)
+
+
+def _shows_an_outage(error: BaseException) -> bool:
+    """What the breaker counts: 408, 5xx, timeouts and connection errors; never 429 or any other 4xx."""
+    return is_outage(error) or isinstance(error, AttemptTimeoutError | UnansweredError)
+
+
+def _shows_nothing(error: BaseException) -> bool:
+    """What the breaker leaves out, since a refusal tells neither of health nor of its lack."""
+    return isinstance(error, APIError) and not is_outage(error)
+
+
+async def _bounded(response: httpx2.Response) -> bytes:
+    chunks: list[bytes] = []
+    room = MAX_REPLY_BYTES
+    async for chunk in response.aiter_bytes():
+        room -= len(chunk)
+        if room < 0:
+            raise ReplyError(f"the reply is longer than {MAX_REPLY_BYTES // 1024**2} MiB")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _headers(settings: Settings) -> dict[str, str]:
+    headers = {"content-type": "application/json", "user-agent": "sluicegate-flashcards"}
+    if settings.api_key is not None:
+        headers["authorization"] = f"Bearer {settings.api_key.reveal()}"
+    if settings.http_referer is not None:
+        headers["http-referer"] = settings.http_referer
+    if settings.x_title is not None:
+        headers["x-title"] = settings.x_title
+    return headers
+
+
+def _stage_limiter(name: str, rate: str | None, clock: Clock | None) -> RateLimiter | None:
+    return None if rate is None else RateLimiter(RateLimiterConfig.parse(rate), name=name, clock=clock)
