@@ -1,0 +1,191 @@
+"""A run: so many words at once, their cards in the order of the input, and no word that stops the others."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sluicegate import APIError, AttemptTimeoutError
+
+from ._api import InterruptedCallError, OutageError
+from ._output import CardWriter
+from ._stage1 import WordNuance
+from ._stage2 import Cards
+from ._tally import Tally
+from ._vocabulary import VocabularyItem
+from ._wire import ReplyError, UnansweredError, stops_the_run
+
+
+class End(enum.Enum):
+    """How a run ended."""
+
+    COMPLETED = "completed"
+    INTERRUPTED = "interrupted"
+    REFUSED = "refused"
+    """By the far side: 401, 402 or 403."""
+    OUTAGE = "outage"
+
+
+@dataclass(frozen=True, slots=True)
+class FailedWord:
+    """A word without cards, and why in one line."""
+
+    item: VocabularyItem
+    reason: str
+    by_api: bool
+    """Whether the far side answered with an error, or not at all; False where its replies were of no use."""
+
+
+class AnswerSource(Protocol):
+    """Where the answers of the two stages come from: the API, or what stands in front of it.
+
+    Attributes:
+        closing: set to begin nothing more.
+        sending: the tasks that have a call in flight, and would lose what it costs.
+    """
+
+    closing: bool
+    sending: set[asyncio.Task[Any] | None]
+
+    async def nuance(self, item: VocabularyItem) -> WordNuance:
+        """Return what stage 1 knows of a word."""
+        ...
+
+    async def cards(self, item: VocabularyItem, nuance: WordNuance) -> Cards:
+        """Return the cards stage 2 makes of it."""
+        ...
+
+
+class Run:
+    """The words of a vocabulary on their way to a writer.
+
+    Words are begun in order and finish as they may; the writer gets their cards in order. A word may run
+    ahead of the oldest unfinished one by at most `window` words, which bounds what is held back for the sake
+    of order.
+
+    Args:
+        items: the words.
+        source: where the answers come from.
+        writer: where the cards go.
+        tally: counts what happens.
+        concurrency: words in progress at once.
+        window: words that may be begun or finished, and not yet written.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[VocabularyItem],
+        source: AnswerSource,
+        writer: CardWriter,
+        tally: Tally,
+        *,
+        concurrency: int,
+        window: int,
+    ) -> None:
+        self.failed: list[FailedWord] = []
+        self.end = End.COMPLETED
+        self.reason = ""
+        self._items = items
+        self._source = source
+        self._writer = writer
+        self._tally = tally
+        self._concurrency = min(concurrency, max(1, len(items)))
+        self._window = max(window, self._concurrency)
+        self._held_back: dict[int, Cards | FailedWord] = {}
+        self._next_to_write = 0
+        self._moved = asyncio.Event()
+        self._workers: list[asyncio.Task[None]] = []
+
+    async def execute(self) -> End:
+        """Run all words to their end, and return how it ended; `failed` and `reason` tell more.
+
+        Raises:
+            OutputError: the writer could not write.
+        """
+        pending = enumerate(self._items)
+        self._workers = [
+            asyncio.create_task(self._work(pending), name=f"words-{number}")
+            for number in range(self._concurrency)
+        ]
+        try:
+            await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for worker in self._workers:
+                worker.cancel()
+            ends = await asyncio.gather(*self._workers, return_exceptions=True)
+        for error in ends:
+            if isinstance(error, Exception):
+                raise error
+        return self.end
+
+    @property
+    def total(self) -> int:
+        """How many words there are."""
+        return len(self._items)
+
+    @property
+    def failed_by_api(self) -> bool:
+        """Whether every single word failed, and each because of the far side."""
+        return len(self.failed) == len(self._items) > 0 and all(word.by_api for word in self.failed)
+
+    def stop(self, end: End, reason: str = "") -> None:
+        """Begin nothing more: calls in flight are finished, whatever waits is given up."""
+        if self.end is not End.COMPLETED:
+            return
+        self.end, self.reason = end, reason
+        self._source.closing = True
+        for worker in self._workers:
+            if worker not in self._source.sending:
+                worker.cancel()
+
+    def abort(self) -> None:
+        """Stop now, also what is in flight."""
+        self.stop(End.INTERRUPTED)
+        for worker in self._workers:
+            worker.cancel()
+
+    async def _work(self, pending: Iterator[tuple[int, VocabularyItem]]) -> None:
+        for index, item in pending:
+            while index - self._next_to_write >= self._window:
+                await self._moved.wait()
+            try:
+                outcome = await self._word(item)
+            except InterruptedCallError:
+                return
+            self._deliver(index, outcome)
+            if self._source.closing:
+                return
+
+    async def _word(self, item: VocabularyItem) -> Cards | FailedWord:
+        try:
+            return await self._source.cards(item, await self._source.nuance(item))
+        except OutageError as error:
+            self.stop(End.OUTAGE, str(error))
+            raise InterruptedCallError from error
+        except APIError as error:
+            if stops_the_run(error):
+                self.stop(End.REFUSED, str(error))
+                raise InterruptedCallError from error
+            return FailedWord(item, str(error), by_api=True)
+        except (UnansweredError, AttemptTimeoutError) as error:
+            return FailedWord(item, f"no answer: {error}", by_api=True)
+        except ReplyError as error:
+            return FailedWord(item, str(error), by_api=False)
+
+    def _deliver(self, index: int, outcome: Cards | FailedWord) -> None:
+        self._tally.words += 1
+        self._held_back[index] = outcome
+        while (ready := self._held_back.pop(self._next_to_write, None)) is not None:
+            item = self._items[self._next_to_write]
+            self._next_to_write += 1
+            if isinstance(ready, FailedWord):
+                self.failed.append(ready)
+            else:
+                self._writer.write(item, ready.cards)
+                self._tally.rows += len(ready.cards)
+                self._tally.rejected_rows += ready.rejected
+        self._moved.set()
+        self._moved.clear()
