@@ -1,0 +1,5 @@
+"""`python -m sluicegate.flashcards`: the `flashcards` command."""
+
+from .cli import app
+
+app()

@@ -1,0 +1,265 @@
+"""The main job: a vocabulary file in, cards out, and an exit code that says how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from rich.console import Console
+
+from sluicegate import ConfigurationError, RateLimiterConfig
+
+from ._api import Api
+from ._one_line import os_reason
+from ._output import OutputError, TsvOutput
+from ._progress import Display, Picture
+from ._run import End, Run
+from ._settings import EMBEDDED_RATE, Settings
+from ._summary import Summary, say
+from ._tally import Tally
+from ._vocabulary import Vocabulary, VocabularyError, read_vocabulary
+
+STDIN = Path("-")
+"""The name that stands for the standard input."""
+
+
+class Exit(enum.IntEnum):
+    """What the process returns."""
+
+    OK = 0
+    INCOMPLETE = 1
+    """Some rows were bad, or some words failed."""
+    USAGE = 2
+    CONFIGURATION = 3
+    API = 4
+    """The API refuses, or is out of order, or every word failed by it."""
+    STORAGE = 5
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What the command line asked for.
+
+    Attributes:
+        file: the vocabulary; `STDIN` for the standard input.
+        output: where the cards go; None for beside the file, or from the standard input to standard output.
+        start_from: the first data row that is taken, counted from 1.
+        limit: how many data rows are taken; None for all.
+        batch_size: words each worker may run ahead of the oldest unfinished one.
+        flags: settings given by flags, None where a flag was not given.
+        config: the TOML file with settings; None for the user's own, where there is one.
+        as_json: whether the summary is one JSON object on the standard output.
+        quiet: whether only errors are told.
+    """
+
+    file: Path
+    output: Path | None = None
+    start_from: int = 1
+    limit: int | None = None
+    batch_size: int = 10
+    flags: Mapping[str, object]
+    config: Path | None = None
+    as_json: bool = False
+    quiet: bool = False
+
+
+def process(job: Job) -> int:
+    """Do the job and return its exit code; whatever goes wrong is told in one line."""
+    console = Console(stderr=True)
+    try:
+        settings = Settings.load(job.flags, os.environ, job.config or _users_config(os.environ))
+        vocabulary = _vocabulary(job)
+        output = _output(job)
+        summary = asyncio.run(_run(job, settings, vocabulary, output, console))
+    except _UsageError as error:
+        return _complain(console, error, Exit.USAGE)
+    except VocabularyError as error:
+        return _complain(console, error, Exit.USAGE)
+    except ConfigurationError as error:
+        return _complain(console, error, Exit.CONFIGURATION)
+    except OutputError as error:
+        return _complain(console, error, Exit.STORAGE)
+    except KeyboardInterrupt:
+        return _complain(console, "interrupted", Exit.INTERRUPTED)
+    if not job.quiet:
+        summary.print(console)
+    if job.as_json:
+        print(summary.as_json())
+    return summary.exit_code
+
+
+class _UsageError(Exception):
+    """The command line asks for something that cannot be."""
+
+
+def _complain(console: Console, error: object, code: Exit) -> int:
+    say(console, f"flashcards: {error}")
+    return code
+
+
+def _users_config(environment: Mapping[str, str]) -> Path | None:
+    """Return the user's own settings, never any in the working directory.
+
+    A file that came with somebody's vocabulary could otherwise send the key wherever it likes.
+    """
+    folder = environment.get("XDG_CONFIG_HOME") or "~/.config"
+    path = Path(folder).expanduser() / "flashcards" / "config.toml"
+    return path if path.is_file() else None
+
+
+def _vocabulary(job: Job) -> Vocabulary:
+    if job.file == STDIN:
+        return _rows(job, sys.stdin.buffer, "<stdin>")
+    if job.file.suffix.lower() != ".csv":
+        raise _UsageError(f"{job.file} does not end in .csv")
+    try:
+        with job.file.open("rb") as stream:
+            return _rows(job, stream, str(job.file))
+    except OSError as error:
+        raise _UsageError(f"cannot read {job.file}: {os_reason(error)}") from error
+
+
+def _rows(job: Job, stream: BinaryIO, source: str) -> Vocabulary:
+    return read_vocabulary(stream, source=source, start_from=job.start_from, limit=job.limit)
+
+
+def _output(job: Job) -> Path | None:
+    if job.output is None:
+        output = None if job.file == STDIN else job.file.with_suffix(".tsv")
+    else:
+        output = None if job.output == STDIN else job.output
+    if output is None and job.as_json:
+        raise _UsageError("--json needs the standard output for itself; say where the cards go with --output")
+    if output is not None and job.file != STDIN and output.exists() and output.samefile(job.file):
+        raise _UsageError(f"{output} is the vocabulary itself")
+    return output
+
+
+@contextlib.asynccontextmanager
+async def _endpoint(settings: Settings, vocabulary: Vocabulary) -> AsyncIterator[str | None]:
+    """Yield the base URL of the server the job brings along, or None where the settings name an API."""
+    if not settings.embedded:
+        yield None
+        return
+    from .server import EmbeddedServer  # noqa: PLC0415 - a web server, needed by this path alone
+
+    unlimited = RateLimiterConfig.parse(settings.effective_rate).rate == float("inf")
+    async with EmbeddedServer(vocabulary.items, rate="inf/s" if unlimited else EMBEDDED_RATE) as server:
+        yield server.base_url
+
+
+async def _run(
+    job: Job, settings: Settings, vocabulary: Vocabulary, path: Path | None, console: Console
+) -> Summary:
+    tally = Tally()
+    with TsvOutput(path) as output:
+        async with (
+            _endpoint(settings, vocabulary) as base_url,
+            Api(settings, base_url=base_url, tally=tally) as api,
+        ):
+            run = Run(
+                vocabulary.items,
+                api,
+                output,
+                tally,
+                concurrency=settings.concurrency,
+                window=settings.concurrency * job.batch_size,
+            )
+            started = time.monotonic()
+            async with _shown(job, run, api, console):
+                with _interruptible(run, console):
+                    end = await run.execute()
+            seconds = time.monotonic() - started
+        code = _exit_code(run, vocabulary)
+        written = end is End.COMPLETED and code != Exit.API
+        if written:
+            output.complete()
+    stats, snapshot = api.admission.limiter.stats(), api.breaker.snapshot()
+    return Summary(
+        end=end,
+        reason=run.reason,
+        exit_code=code,
+        output=(str(path) if path else "<stdout>") if written else None,
+        words=len(vocabulary.items),
+        failed=run.failed,
+        bad_rows=vocabulary.bad_rows,
+        tally=tally,
+        limiter_waits=api.admission.waits,
+        limiter_waited_seconds=stats.waited,
+        shared_calls=api.flights.shared,
+        breaker_trips=snapshot.trips,
+        breaker_rejections=snapshot.total_rejected,
+        seconds=seconds,
+    )
+
+
+def _exit_code(run: Run, vocabulary: Vocabulary) -> Exit:
+    if run.end is End.INTERRUPTED:
+        return Exit.INTERRUPTED
+    if run.end is not End.COMPLETED or run.failed_by_api:
+        return Exit.API
+    return Exit.INCOMPLETE if run.failed or vocabulary.bad_rows else Exit.OK
+
+
+@contextlib.asynccontextmanager
+async def _shown(job: Job, run: Run, api: Api, console: Console) -> AsyncIterator[None]:
+    """Show the run for the length of the block."""
+    if job.quiet:
+        yield
+        return
+    tally = api.tally
+
+    def look() -> Picture:
+        return Picture(
+            done=tally.words,
+            total=run.total,
+            failed=len(run.failed),
+            requests=tally.requests,
+            limit=api.admission.rate,
+            retries=tally.retries,
+            breaker=api.breaker.state.name.lower().replace("_", "-"),
+            tokens=tally.total_tokens,
+            waiting_for=api.waiting_for,
+        )
+
+    watching = asyncio.create_task(Display(console, look).watch(), name="display")
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
+@contextlib.contextmanager
+def _interruptible(run: Run, console: Console) -> Iterator[None]:
+    """Let Ctrl-C end the run for the length of the block: once gently, twice at once."""
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        if run.end is End.COMPLETED:
+            say(console, "finishing the calls in flight; once more to stop now")
+            run.stop(End.INTERRUPTED, "interrupted")
+        else:
+            run.abort()
+
+    try:
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+    except (NotImplementedError, ValueError, RuntimeError):
+        # Not on this platform, or not in this thread: Ctrl-C then stops at once.
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)

@@ -1,0 +1,148 @@
+"""What a run says when it is over: a few lines for people, or one JSON object for machines."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ._one_line import shown
+from ._progress import span
+from ._run import End, FailedWord
+from ._tally import Tally
+from ._vocabulary import BadRow
+
+MAX_LISTED = 20
+"""How many bad rows, and failed words, are listed for people; machines get them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The end of a run.
+
+    Attributes:
+        end: how it ended.
+        reason: what stopped it, in one line; empty where nothing did.
+        exit_code: what the process returns.
+        output: where the cards are, None where none were written.
+        words: words in the input.
+        failed: words without cards, in input order.
+        bad_rows: rows that were no words.
+        tally: what was counted.
+        limiter_waits: requests that waited for a permit.
+        limiter_waited_seconds: how long, summed up.
+        shared_calls: calls that were answered by an identical one already in flight.
+        breaker_trips: how often the breaker opened.
+        breaker_rejections: attempts it refused.
+        seconds: from the first word to the last.
+    """
+
+    end: End
+    reason: str
+    exit_code: int
+    output: str | None
+    words: int
+    failed: Sequence[FailedWord]
+    bad_rows: Sequence[BadRow]
+    tally: Tally
+    limiter_waits: int
+    limiter_waited_seconds: float
+    shared_calls: int
+    breaker_trips: int
+    breaker_rejections: int
+    seconds: float
+
+    @property
+    def done(self) -> int:
+        """Words that have their cards."""
+        return self.tally.words - len(self.failed)
+
+    def as_json(self) -> str:
+        """Return the summary as one JSON object on one line."""
+        counts = dataclasses.asdict(self.tally)
+        del counts["words"]
+        told: dict[str, Any] = {
+            "end": self.end.value,
+            "reason": self.reason,
+            "exit_code": self.exit_code,
+            "output": self.output,
+            "words": self.words,
+            "done": self.done,
+            "failed": [
+                {"position": word.item.position, "term": word.item.term, "reason": word.reason}
+                for word in self.failed
+            ],
+            "bad_rows": [{"line": row.line, "reason": row.reason} for row in self.bad_rows],
+            **counts,
+            "shared_calls": self.shared_calls,
+            "limiter_waits": self.limiter_waits,
+            "limiter_waited_seconds": round(self.limiter_waited_seconds, 3),
+            "breaker_trips": self.breaker_trips,
+            "breaker_rejections": self.breaker_rejections,
+            "seconds": round(self.seconds, 3),
+            "words_per_second": round(self.tally.words / self.seconds, 3) if self.seconds else 0.0,
+        }
+        return json.dumps(told, ensure_ascii=False)
+
+    def print(self, console: Console) -> None:
+        """Say it to people."""
+        say_list(console, "bad rows", [f"line {row.line}: {row.reason}" for row in self.bad_rows])
+        say_list(
+            console,
+            "failed words",
+            [f"{word.item.position} {shown(word.item.term)}: {word.reason}" for word in self.failed],
+        )
+        table = Table.grid(padding=(0, 2))
+        for name, text in self._lines():
+            table.add_row(name, Text(text))
+        console.print(table)
+        if self.reason:
+            say(console, self.reason)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        tally = self.tally
+        words = f"{self.done:,} of {self.words:,} done"
+        if self.failed:
+            words += f", {len(self.failed):,} failed"
+        if self.bad_rows:
+            words += f", {len(self.bad_rows):,} bad rows left out"
+        cards = f"{tally.rows:,} rows"
+        if tally.rejected_rows:
+            cards += f", {tally.rejected_rows:,} rejected"
+        waited = f" ({span(self.limiter_waited_seconds)} in all)" if self.limiter_waits else ""
+        return [
+            ("words", f"{words}, in {span(self.seconds)}"),
+            ("cards", f"{cards} → {self.output}" if self.output else f"{cards}, nothing written"),
+            ("requests", f"{tally.requests:,}, {tally.retries:,} of them retries"),
+            ("refusals", f"{tally.refusals:,} by the API (429)"),
+            (
+                "faults",
+                f"{tally.server_errors:,} server errors, {tally.connection_errors:,} broken connections, "
+                f"{tally.broken_replies:,} broken replies",
+            ),
+            ("waits", f"{self.limiter_waits:,} for the rate limit{waited}"),
+            ("breaker", f"{self.breaker_trips:,} trips, {self.breaker_rejections:,} refusals"),
+            ("tokens", f"{tally.prompt_tokens:,} + {tally.completion_tokens:,} = {tally.total_tokens:,}"),
+        ]
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it stands: no markup, no colours guessed, no breaking of lines."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def say_list(console: Console, title: str, lines: Sequence[str]) -> None:
+    """Print lines under a title, the first `MAX_LISTED` of them."""
+    if not lines:
+        return
+    say(console, f"{len(lines):,} {title}:")
+    for line in lines[:MAX_LISTED]:
+        say(console, f"  {line}")
+    if len(lines) > MAX_LISTED:
+        say(console, f"  and {len(lines) - MAX_LISTED:,} more")

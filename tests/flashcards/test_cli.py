@@ -1,0 +1,159 @@
+"""The `flashcards` command: exit codes, one line for what goes wrong, and nothing half-written."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from sluicegate.flashcards.cli import app
+
+WORDS = "position,term,type\n1,내가,pronoun\n2,그,n\n3,안,adv\n"
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch, tmp_path):
+    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY", "FLASHCARDS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def words(tmp_path):
+    folder = tmp_path / "words"
+    folder.mkdir()
+    path = folder / "words.csv"
+    path.write_text(WORDS)
+    return path
+
+
+def flashcards(*arguments, **options):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], **options)
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_missing_file_is_usage(tmp_path):
+    result = flashcards("process", tmp_path / "words.csv")
+    assert result.exit_code == 2
+    assert result.stderr == f"flashcards: cannot read {tmp_path / 'words.csv'}: no such file or directory\n"
+
+
+def test_a_directory_is_usage(tmp_path):
+    (tmp_path / "words.csv").mkdir()
+    result = flashcards("process", tmp_path / "words.csv")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("is a directory\n")
+
+
+def test_a_file_that_does_not_end_in_csv_is_usage(words):
+    path = words.rename(words.with_suffix(".txt"))
+    result = flashcards("process", path)
+    assert result.exit_code == 2
+    assert result.stderr == f"flashcards: {path} does not end in .csv\n"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"term,type\nx,n\n", WORDS.encode("euc-kr"), WORDS.encode("utf-16"), b"\x00\xff" * 99]
+)
+def test_a_file_that_is_no_vocabulary_is_usage_and_writes_nothing(words, content):
+    words.write_bytes(content)
+    result = flashcards("process", words)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"flashcards: {words}: ")
+    assert result.stderr.count("\n") == 1
+    assert files(words.parent) == ["words.csv"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--batch-size", "0"),
+        ("--batch-size", "101"),
+        ("-b", "0"),
+        ("--limit", "0"),
+        ("--start-from", "0"),
+        ("--concurrency", "0"),
+        ("--rate", "fast"),
+        ("--stage1-rate", ""),
+        ("--timeout", "0"),
+        ("--max-attempts", "0"),
+        ("--nonsense",),
+    ],
+)
+def test_a_value_out_of_range_is_usage(words, arguments):
+    result = flashcards("process", words, *arguments)
+    assert result.exit_code == 2
+    assert files(words.parent) == ["words.csv"]
+
+
+def test_cards_that_would_go_over_the_vocabulary_are_usage(words):
+    result = flashcards("process", words, "--output", words)
+    assert result.exit_code == 2
+    assert words.read_text() == WORDS
+
+
+def test_json_and_cards_cannot_both_have_the_standard_output():
+    result = flashcards("process", "-", "--json", input=WORDS)
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["rate", "base_url", "concurrency"])
+def test_a_setting_that_makes_no_sense_is_configuration(words, monkeypatch, name):
+    monkeypatch.setenv(f"FLASHCARDS_{name.upper()}", "!")
+    result = flashcards("process", words)
+    assert result.exit_code == 3
+    assert result.stderr.startswith(f"flashcards: FLASHCARDS_{name.upper()}: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_settings_are_read_from_the_users_own_folder_and_never_from_the_working_one(
+    words, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(words.parent)
+    (words.parent / "flashcards.toml").write_text('rate = "!"')
+    (tmp_path / "config" / "flashcards").mkdir(parents=True)
+    (tmp_path / "config" / "flashcards" / "config.toml").write_text('concurrency = "!"')
+    result = flashcards("process", words)
+    assert result.exit_code == 3
+    assert "concurrency in " in result.stderr
+
+
+def test_an_output_that_cannot_be_written_is_storage(words):
+    result = flashcards("process", words, "--output", words.parent / "missing" / "cards.tsv")
+    assert result.exit_code == 5
+    assert result.stderr.startswith("flashcards: cannot write ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_port_in_use_is_configuration():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = flashcards("serve", "--port", taken.getsockname()[1])
+    assert result.exit_code == 3
+    assert result.stderr.startswith("flashcards: cannot listen on 127.0.0.1:")
+    assert result.stderr.count("\n") == 1
+
+
+def test_help_and_version_import_nothing_that_works():
+    script = (
+        "import sys, sluicegate.flashcards.cli as cli\n"
+        "heavy = {'httpx2', 'uvicorn', 'asyncio', 'json', 'sluicegate.flashcards._process'}\n"
+        "print(sorted(heavy & set(sys.modules) - set(before)))"
+    )
+    code = f"import sluicegate, typer, sys; before = list(sys.modules)\n{script}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("process", "--help"), ("serve", "--help"), ("--version",)]
+)
+def test_help_and_version_come_with_success(arguments):
+    assert flashcards(*arguments.split()).exit_code == 0
+
+
+def test_shows_no_locals_in_tracebacks():
+    assert app.pretty_exceptions_show_locals is False
