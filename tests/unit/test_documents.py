@@ -16,9 +16,15 @@ def blocks(page: Path, language: str) -> list[str]:
     )
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.stem
-)
+def links(page: Path) -> list[str]:
+    return re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+
+
+def path(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=path)
 def test_the_python_blocks_of_a_page_run_from_top_to_end(page):
     code = compile("\n".join(blocks(page, "python")), str(page), "exec")
     exec(code, {"__name__": page.stem})
@@ -37,9 +43,12 @@ def test_continuous_integration_calls_the_test_command_of_the_readme():
     assert commands[-1] in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
-@pytest.mark.parametrize(
-    "page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.stem
-)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=path)
 def test_every_link_of_a_page_leads_somewhere(page):
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    assert [link for link in links(page) if not (page.parent / link).exists()] == []
+
+
+def test_every_page_of_the_documentation_can_be_reached():
+    indexes = [ROOT / "docs" / "README.md", ROOT / "docs" / "decisions" / "README.md"]
+    reached = {(index.parent / link).resolve() for index in indexes for link in links(index)}
+    assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - reached - {indexes[0]} == set()
