@@ -24,14 +24,42 @@ impl Clock for Nanos {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MonotonicClock;
 
+impl MonotonicClock {
+    /// How far [`MonotonicClock::tick`] lags behind the present: up to a tick of a slow kernel.
+    pub const TICK: Nanos = Nanos::new(10_000_000);
+
+    /// Reads the clock as of the kernel's last tick where the platform keeps that, for a fraction
+    /// of the price: for what needs no exact time.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    #[must_use]
+    pub fn tick(self) -> Nanos {
+        read(rustix::time::ClockId::MonotonicCoarse)
+    }
+
+    /// Reads the clock; this platform keeps no cheaper one.
+    #[cfg(not(target_os = "linux"))]
+    #[inline]
+    #[must_use]
+    pub fn tick(self) -> Nanos {
+        self.now()
+    }
+}
+
+#[cfg(unix)]
+#[inline]
+fn read(clock: rustix::time::ClockId) -> Nanos {
+    let time = rustix::time::clock_gettime(clock);
+    // Neither part is negative on a monotonic clock.
+    let (secs, nanos) = (time.tv_sec.cast_unsigned(), time.tv_nsec.cast_unsigned());
+    Nanos::new(secs.saturating_mul(1_000_000_000).saturating_add(nanos))
+}
+
 impl Clock for MonotonicClock {
     #[cfg(unix)]
     #[inline]
     fn now(&self) -> Nanos {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        // Neither part is negative on a monotonic clock.
-        let (secs, nanos) = (time.tv_sec.cast_unsigned(), time.tv_nsec.cast_unsigned());
-        Nanos::new(secs.saturating_mul(1_000_000_000).saturating_add(nanos))
+        read(rustix::time::ClockId::Monotonic)
     }
 
     #[cfg(not(unix))]
@@ -93,6 +121,12 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    #[test]
+    fn a_tick_never_lies_ahead() {
+        let tick = MonotonicClock.tick();
+        assert!(tick <= MonotonicClock.now());
     }
 
     #[test]

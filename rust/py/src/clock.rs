@@ -30,6 +30,15 @@ impl Clock {
             clock.get_type()
         )))
     }
+
+    /// Reads the time as of the last tick: cheap, and behind by [`MonotonicClock::TICK`] at most.
+    #[inline]
+    pub(crate) fn tick(&self) -> Nanos {
+        match self {
+            Self::Monotonic => sluicegate_core::MonotonicClock.tick(),
+            Self::Manual(clock) => clock.now(),
+        }
+    }
 }
 
 impl sluicegate_core::Clock for Clock {

@@ -10,6 +10,9 @@ pub const MAX_PROBES: u8 = 64;
 /// The shortest lease of a probe whose timeout nobody chose.
 const LEAST_LEASE: Nanos = Nanos::from_secs(30);
 
+/// A microsecond: with it, the slots of a time window last 71 years.
+const LEAST_CELL_SPAN: u64 = 1_000;
+
 /// A threshold from 0 to 1, kept as a fraction so that it is compared exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ratio {
@@ -37,7 +40,7 @@ impl Ratio {
 /// Which completed calls the ratios are taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampling {
-    /// Those of the last so many nanoseconds, in 64 steps.
+    /// Those of the last so many nanoseconds, in 64 steps of a microsecond or longer.
     Time(Nanos),
     /// The last so many, up to 2,048.
     Count(u16),
@@ -89,7 +92,7 @@ impl BreakerConfig {
         let cell_span = match options.sampling {
             Sampling::Time(Nanos::ZERO) => return Err(InvalidOption("sampling_duration")),
             // Rounded down, so that a result is gone once it is as old as the window.
-            Sampling::Time(span) => (span.get() / TIME_CELLS).max(1),
+            Sampling::Time(span) => (span.get() / TIME_CELLS).max(LEAST_CELL_SPAN),
             Sampling::Count(count) if count == 0 || count > MAX_SAMPLES => {
                 return Err(InvalidOption("sampling_count"));
             }
@@ -114,6 +117,16 @@ impl BreakerConfig {
     #[must_use]
     pub const fn options(&self) -> &BreakerOptions {
         &self.options
+    }
+
+    /// Tells whether a time that lags by `lag` is good enough to record a success: where it only
+    /// has to find its cell, an eighth of which the lag does not pass.
+    pub(super) fn tolerates(&self, lag: Nanos) -> bool {
+        let finds_its_cell = match self.options.sampling {
+            Sampling::Time(_) => lag.get() <= self.cell_span / 8,
+            Sampling::Count(_) => true,
+        };
+        finds_its_cell && self.options.slow_call_duration.is_none()
     }
 
     /// Tells whether a call of this duration was slow.

@@ -8,6 +8,7 @@
 //! The words are those of Polly and resilience4j; where the two differ, a breaker here trips only
 //! on a failed or slow completion, and a break is over at its very end.
 
+mod cells;
 mod change;
 mod config;
 mod probes;
@@ -112,6 +113,16 @@ impl<'a> Breaker<'a> {
             CircuitState::Disabled => Some(Permit::new(word, Role::Untracked, now)),
             _ => None,
         }
+    }
+
+    /// Tells whether [`Breaker::settle`] may be handed a time that lags by `lag`: where this outcome
+    /// changes no state and the window is coarse.
+    #[inline]
+    #[must_use]
+    pub fn tolerates(self, permit: &Permit, outcome: Outcome, lag: Nanos) -> bool {
+        outcome == Outcome::Success
+            && !matches!(permit.role, Role::Probe(_))
+            && self.config.tolerates(lag)
     }
 
     fn probe(self, word: Word, elapsed: Nanos) -> Search {

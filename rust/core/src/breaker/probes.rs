@@ -2,9 +2,10 @@
 
 use crate::nanos::Nanos;
 
+use super::cells::{BODY_MASK, Cells, tag, tagged};
 use super::config::BreakerConfig;
 use super::state::{from_micros, micros_up};
-use super::window::{BODY_MASK, Cells, Sample, Tally, tag, tagged};
+use super::window::{Sample, Tally};
 
 const KIND_SHIFT: u32 = 48;
 const DEADLINE_MASK: u64 = (1 << KIND_SHIFT) - 1;

@@ -3,7 +3,7 @@
 use crate::nanos::Nanos;
 use crate::sync::{AtomicU64, Ordering};
 
-use super::window::Cells;
+use super::cells::Cells;
 
 const DEADLINE_BITS: u32 = 48;
 const GENERATION_BITS: u32 = 13;

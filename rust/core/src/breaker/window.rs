@@ -1,11 +1,8 @@
-//! The cells of a breaker, and the two windows that recorded calls are kept in.
-//!
-//! Every cell starts with a tag, the low 8 bits of the generation that wrote it, and a write meets
-//! only cells of its own or an older generation: whatever a stalled thread of an earlier generation
-//! still does, it never touches what a later one keeps.
+//! The two windows that recorded calls are kept in: of the last time, or of the last calls.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Ordering;
 
+use super::cells::{BODY_BITS, BODY_MASK, Cells, tag, tagged};
 use super::state::ahead;
 
 /// The steps of a time window, and with them its error: a result is forgotten at most one step early.
@@ -14,14 +11,12 @@ pub(super) const TIME_CELLS: u64 = if cfg!(loom) { 2 } else { 64 };
 const SAMPLES_PER_CELL: u64 = 28;
 /// The longest count window.
 pub(super) const MAX_SAMPLES: u16 = 2_048;
-const CELLS: usize = if cfg!(loom) { 2 } else { 74 };
-
-const TAG_BITS: u32 = 8;
-const BODY_BITS: u32 = u64::BITS - TAG_BITS;
-pub(super) const BODY_MASK: u64 = (1 << BODY_BITS) - 1;
 
 const EPOCH_BITS: u32 = 5;
 const EPOCH_MASK: u64 = (1 << EPOCH_BITS) - 1;
+/// The head of a time window: its slot, and what its epochs are shifted by.
+const SLOT_BITS: u32 = BODY_BITS - EPOCH_BITS;
+const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 const COUNT_BITS: u32 = 17;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
@@ -51,123 +46,53 @@ impl Tally {
     }
 }
 
-/// The tag of a generation, already in its place.
-pub(super) const fn tag(generation: u64) -> u64 {
-    generation << BODY_BITS
-}
-
-pub(super) const fn tagged(value: u64, generation: u64) -> bool {
-    ahead(value >> BODY_BITS, generation, TAG_BITS) == 0
-}
-
-const fn is_later(value: u64, generation: u64) -> bool {
-    ahead(value >> BODY_BITS, generation, TAG_BITS) > 0
-}
-
-/// The cells, which hold a window or the leases of probes, and how far a window has come.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct Cells {
-    /// The last step of a time window, or the number of results a count window was given.
-    head: AtomicU64,
-    /// The failures in a row.
-    streak: AtomicU64,
-    ring: [AtomicU64; CELLS],
-}
-
 impl Cells {
-    pub(super) fn new() -> Self {
-        Self {
-            head: AtomicU64::new(0),
-            streak: AtomicU64::new(0),
-            ring: std::array::from_fn(|_| AtomicU64::new(0)),
-        }
-    }
-
-    #[inline]
-    pub(super) fn load(&self, index: u64) -> u64 {
-        // Relaxed: a cell carries all that belongs together; where two writers must not miss each
-        // other, the caller has a fence.
-        self.cell(index).load(Ordering::Relaxed)
-    }
-
-    #[inline]
-    pub(super) fn swap(&self, index: u64, seen: u64, next: u64) -> bool {
-        // Relaxed: as above.
-        let swapped =
-            self.cell(index).compare_exchange(seen, next, Ordering::Relaxed, Ordering::Relaxed);
-        swapped.is_ok()
-    }
-
-    fn cell(&self, index: u64) -> &AtomicU64 {
-        // Indices are taken modulo a number of cells; the remainder fits usize.
-        #[expect(clippy::cast_possible_truncation, reason = "less than the number of cells")]
-        let index = (index % CELLS as u64) as usize;
-        &self.ring[index]
-    }
-
-    /// Wipes what is left of the generation that is furthest from `generation` on the ring of tags,
-    /// so that a tag never meets its own past.
-    pub(super) fn scrub(&self, generation: u64) {
-        let far = generation + (1 << (TAG_BITS - 1));
-        for word in self.ring.iter().chain([&self.head, &self.streak]) {
-            // Relaxed: a lost race means that somebody wrote the word afresh.
-            let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| {
-                tagged(seen, far).then_some(tag(generation.wrapping_sub(1)))
-            });
-        }
-    }
-
-    /// Applies `step` to a word until it takes; gives what it was before, or nothing where a later
-    /// generation owns the word.
-    fn step(word: &AtomicU64, generation: u64, step: impl Fn(u64) -> Option<u64>) -> Option<u64> {
-        let next = |seen| if is_later(seen, generation) { None } else { step(seen) };
-        // Relaxed: the word carries all that belongs together.
-        word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()
-    }
-
     /// Records a call in the time window at `slot`, or in the last slot where that lies later.
     #[inline]
     pub(super) fn record_at(&self, generation: u64, slot: u64, sample: Sample) {
-        let Some(slot) = self.advance(generation, slot) else { return };
-        let cell = self.cell(slot % TIME_CELLS);
-        Self::step(cell, generation, |seen| {
-            let mine = tagged(seen, generation);
+        let Some(head) = self.advance(generation, slot) else { return };
+        let slot = slot_of(head);
+        Self::step(self.cell(slot % TIME_CELLS), generation, |seen| {
             // An epoch ahead of the slot's means that this thread slept for a whole window: its
             // call counts where the window is now.
-            let kept = mine && ahead(epoch_of(seen), epoch(slot), EPOCH_BITS) >= 0;
-            let counts = if kept { seen } else { fresh(generation, slot) };
-            Some(add(counts, sample))
+            let is_kept = tagged(seen, generation) && !is_behind(seen, head, slot);
+            add(if is_kept { seen } else { fresh(generation, head, slot) }, sample)
         });
     }
 
     /// Brings the head of the time window to `slot` and wipes the cells that were skipped; gives
-    /// the slot to record in, or nothing where a later generation has the window.
+    /// the head, or nothing where a later generation has the window.
     #[inline]
     fn advance(&self, generation: u64, slot: u64) -> Option<u64> {
-        let slot = slot & BODY_MASK;
+        let slot = slot & SLOT_MASK;
+        let is_reached = |seen| tagged(seen, generation) && slot_of(seen) >= slot;
         // Relaxed: the head carries its generation.
         let seen = self.head.load(Ordering::Relaxed);
-        if tagged(seen, generation) && seen & BODY_MASK >= slot {
-            return Some(seen & BODY_MASK);
+        if is_reached(seen) {
+            return Some(seen);
         }
-        let moved = Self::step(&self.head, generation, |seen| {
-            let ahead = tagged(seen, generation) && seen & BODY_MASK >= slot;
-            Some(if ahead { seen } else { tag(generation) | slot })
-        })?;
-        if !tagged(moved, generation) {
-            return Some(slot);
-        }
-        let before = moved & BODY_MASK;
-        let oldest = slot.saturating_sub(TIME_CELLS - 1);
-        for skipped in oldest.max(before + 1)..=slot {
-            let seen = self.load(skipped % TIME_CELLS);
-            if tagged(seen, generation) && ahead(epoch_of(seen), epoch(skipped), EPOCH_BITS) < 0 {
-                // A lost race means that somebody already records there.
-                self.swap(skipped % TIME_CELLS, seen, fresh(generation, skipped));
+        let next = |seen| {
+            if is_reached(seen) {
+                seen
+            } else if tagged(seen, generation) {
+                tag(generation) | shift_to(seen, slot) << SLOT_BITS | slot
+            } else {
+                tag(generation) | slot
+            }
+        };
+        let before = Self::step(&self.head, generation, next)?;
+        let head = next(before);
+        if tagged(before, generation) {
+            let oldest = slot.saturating_sub(TIME_CELLS - 1);
+            for skipped in oldest.max(slot_of(before) + 1)..=slot {
+                let seen = self.load(skipped % TIME_CELLS);
+                if tagged(seen, generation) && is_behind(seen, head, skipped) {
+                    // A lost race means that somebody already records there.
+                    self.swap(skipped % TIME_CELLS, seen, fresh(generation, head, skipped));
+                }
             }
         }
-        Some(slot.max(before))
+        Some(head)
     }
 
     /// Adds up the time window of `generation` as seen from `slot`, or as its head left it.
@@ -178,11 +103,10 @@ impl Cells {
         if !tagged(head, generation) {
             return tally;
         }
-        let head = head & BODY_MASK;
-        let latest = slot.map_or(head, |slot| head.max(slot & BODY_MASK));
-        for slot in latest.saturating_sub(TIME_CELLS - 1)..=head {
+        let latest = slot.map_or(0, |slot| slot & SLOT_MASK).max(slot_of(head));
+        for slot in latest.saturating_sub(TIME_CELLS - 1)..=slot_of(head) {
             let seen = self.load(slot % TIME_CELLS);
-            if tagged(seen, generation) && epoch_of(seen) == epoch(slot) {
+            if tagged(seen, generation) && epoch_of(seen) == epoch_at(head, slot) {
                 tally.throughput += seen & COUNT_MASK;
                 tally.failures += seen >> COUNT_BITS & COUNT_MASK;
                 tally.slow += seen >> (2 * COUNT_BITS) & COUNT_MASK;
@@ -195,7 +119,7 @@ impl Cells {
     #[inline]
     pub(super) fn record_next(&self, generation: u64, size: u16, sample: Sample) {
         let claimed = Self::step(&self.head, generation, |seen| {
-            Some(if tagged(seen, generation) { seen + 1 } else { tag(generation) | 1 })
+            if tagged(seen, generation) { seen + 1 } else { tag(generation) | 1 }
         });
         let Some(claimed) = claimed else { return };
         let count = if tagged(claimed, generation) { claimed & BODY_MASK } else { 0 };
@@ -204,7 +128,7 @@ impl Cells {
         let bits = u64::from(sample.failed) | u64::from(sample.slow) << 1;
         Self::step(self.cell(place / SAMPLES_PER_CELL), generation, |seen| {
             let kept = if tagged(seen, generation) { seen } else { tag(generation) };
-            Some(kept & !(0b11 << shift) | bits << shift)
+            kept & !(0b11 << shift) | bits << shift
         });
     }
 
@@ -226,37 +150,36 @@ impl Cells {
         }
         tally
     }
-
-    /// Counts a failure in a row, or ends the row; gives its length.
-    pub(super) fn streak(&self, generation: u64, failed: bool) -> u64 {
-        // Relaxed: the streak carries its generation.
-        let seen = self.streak.load(Ordering::Relaxed);
-        if !failed && tagged(seen, generation) && seen & BODY_MASK == 0 {
-            return 0;
-        }
-        let before = Self::step(&self.streak, generation, |seen| {
-            let row = if tagged(seen, generation) { seen } else { tag(generation) };
-            Some(if failed { row + 1 } else { tag(generation) })
-        });
-        match before {
-            Some(before) if failed && tagged(before, generation) => (before & BODY_MASK) + 1,
-            Some(_) => u64::from(failed),
-            None => 0,
-        }
-    }
 }
 
-/// The turn of the ring that a slot belongs to.
-const fn epoch(slot: u64) -> u64 {
-    (slot / TIME_CELLS) & EPOCH_MASK
+const fn slot_of(head: u64) -> u64 {
+    head & SLOT_MASK
+}
+
+/// The epoch of a slot as the head counts: the turn of the ring, shifted.
+const fn epoch_at(head: u64, slot: u64) -> u64 {
+    (slot / TIME_CELLS + (head >> SLOT_BITS)) & EPOCH_MASK
+}
+
+/// The shift with which the epochs of the slots up to `slot` lie right after those of the window
+/// that ends with `head`: at most two turns on, so that an idle time, however long, never lets an
+/// old cell pass for a present one.
+const fn shift_to(head: u64, slot: u64) -> u64 {
+    let (turn, last) = (slot / TIME_CELLS, slot_of(head) / TIME_CELLS);
+    let skipped = (turn - last).saturating_sub(2);
+    (head >> SLOT_BITS).wrapping_sub(skipped) & EPOCH_MASK
 }
 
 const fn epoch_of(cell: u64) -> u64 {
     cell >> (3 * COUNT_BITS) & EPOCH_MASK
 }
 
-const fn fresh(generation: u64, slot: u64) -> u64 {
-    tag(generation) | epoch(slot) << (3 * COUNT_BITS)
+const fn is_behind(cell: u64, head: u64, slot: u64) -> bool {
+    ahead(epoch_of(cell), epoch_at(head, slot), EPOCH_BITS) < 0
+}
+
+const fn fresh(generation: u64, head: u64, slot: u64) -> u64 {
+    tag(generation) | epoch_at(head, slot) << (3 * COUNT_BITS)
 }
 
 /// Adds a call to a cell; a full one halves its counts first, which keeps its ratios.
@@ -318,6 +241,19 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_time_of_any_length_leaves_nothing_of_the_window_before() {
+        for idle in 1..200 {
+            let cells = Cells::new();
+            cells.record_at(1, 5, FAILED);
+            cells.record_at(1, 68, FAILED);
+            let slot = 68 + idle * TIME_CELLS;
+            cells.record_at(1, slot, SLOW);
+            cells.record_at(1, slot + 3, FINE);
+            assert_eq!(cells.tally_at(1, None), tally(2, 0, 1), "after {idle} windows");
+        }
+    }
+
+    #[test]
     fn a_full_cell_halves_and_keeps_its_ratio() {
         let cells = Cells::new();
         for _ in 0..=COUNT_MASK / 2 {
@@ -365,18 +301,6 @@ mod tests {
         assert_eq!(cells.tally_last(1, MAX_SAMPLES), tally(2_048, 2_048, 0));
         cells.record_next(1, MAX_SAMPLES, SLOW);
         assert_eq!(cells.tally_last(1, MAX_SAMPLES), tally(2_048, 2_047, 1));
-    }
-
-    #[test]
-    fn a_success_ends_the_row_of_failures() {
-        let cells = Cells::new();
-        assert_eq!(cells.streak(1, true), 1);
-        assert_eq!(cells.streak(1, true), 2);
-        assert_eq!(cells.streak(1, false), 0);
-        assert_eq!(cells.streak(1, true), 1);
-        assert_eq!(cells.streak(2, true), 1, "a new generation starts its own row");
-        assert_eq!(cells.streak(1, true), 0, "an old one has none any more");
-        assert_eq!(cells.streak(2, true), 2);
     }
 
     #[test]

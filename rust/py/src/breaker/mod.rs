@@ -6,6 +6,7 @@ mod permit;
 pub(crate) use options::BreakerOptions;
 pub(crate) use permit::BreakerPermit;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -14,7 +15,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyT
 use sluicegate_core::breaker::{
     Breaker, BreakerState, Change, CircuitState, Outcome, Permit, Refusal, Trip,
 };
-use sluicegate_core::{Clock as _, Nanos};
+use sluicegate_core::{Clock as _, MonotonicClock, Nanos};
 
 use crate::clock::Clock;
 use crate::convert::{nanos_from_seconds, seconds};
@@ -129,7 +130,10 @@ impl CircuitBreaker {
         if outcome == Outcome::Failure {
             slf.setattr(intern!(slf.py(), "_last_failure"), error)?;
         }
-        match this.core().settle(permit, outcome, this.clock.now()) {
+        let core = this.core();
+        let is_tick_enough = core.tolerates(permit, outcome, MonotonicClock::TICK);
+        let now = if is_tick_enough { this.clock.tick() } else { this.clock.now() };
+        match core.settle(permit, outcome, now) {
             Some(change) => Self::report(slf, change),
             None => Ok(()),
         }
@@ -158,27 +162,36 @@ impl CircuitBreaker {
     /// A coroutine function, or whatever else returns an awaitable, gives an awaitable; a coroutine
     /// is let in when it is first awaited. Raises `CircuitOpenError` where the call is refused, and
     /// whatever `func` raises, as it is.
-    #[pyo3(signature = (func, /, *args, **kwargs))]
+    // Taken whole, since slicing the function off costs a tuple where nothing is left of them.
+    #[pyo3(
+        signature = (*given, **kwargs),
+        text_signature = "($self, func, /, *args, **kwargs)"
+    )]
     fn call<'py>(
         slf: &Bound<'py, Self>,
-        func: &Bound<'py, PyAny>,
-        args: &Bound<'py, PyTuple>,
+        given: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        let Ok(func) = given.get_borrowed_item(0) else {
+            return Err(PyTypeError::new_err("call() needs a function to call"));
+        };
+        let func = &*func;
+        let args = || given.get_slice(1, given.len());
         let free = slf.get().core().enter_freely();
         let is_free = free.is_some();
         let permit = match free {
             Some(permit) => permit,
             None if is_coroutine_function(func)? => {
-                return slf.call_method1(intern!(py, "_call_later"), (func, args, kwargs));
+                return slf.call_method1(intern!(py, "_call_later"), (func, args(), kwargs));
             }
             None => Self::enter_or_raise(slf)?,
         };
-        let called = if args.is_empty() && kwargs.is_none() {
-            func.call0()
-        } else {
-            func.call(args, kwargs)
+        let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
+        let called = match kwargs {
+            None if given.len() == 1 => func.call0(),
+            None => func.call1(args()),
+            Some(_) => func.call(args(), kwargs),
         };
         match called {
             Ok(result) if is_plain(&result) || !is_awaitable(&result)? => {

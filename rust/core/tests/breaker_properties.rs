@@ -1,0 +1,219 @@
+//! Random lives of a breaker, step for step beside one that is slow and obvious.
+#![cfg(not(loom))]
+
+#[path = "oracle/breaker.rs"]
+mod oracle;
+
+use oracle::{Oracle, Ticket};
+use proptest::prelude::*;
+use sluicegate_core::Nanos;
+use sluicegate_core::breaker::{
+    Breaker, BreakerConfig, BreakerOptions, BreakerState, CircuitState, Outcome, Permit, Ratio,
+    Sampling, Trip,
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Enter,
+    Settle(usize, Outcome),
+    Advance(u64),
+    Back(u64),
+    Force(CircuitState),
+    SetBreak(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let outcome = prop_oneof![
+        4 => Just(Outcome::Failure),
+        3 => Just(Outcome::Success),
+        1 => Just(Outcome::Ignored)
+    ];
+    let forced = prop_oneof![
+        2 => Just(CircuitState::Closed),
+        1 => Just(CircuitState::Isolated),
+        1 => Just(CircuitState::MetricsOnly),
+        1 => Just(CircuitState::Disabled)
+    ];
+    prop_oneof![
+        20 => Just(Step::Enter),
+        20 => (any::<usize>(), outcome).prop_map(|(of, how)| Step::Settle(of, how)),
+        8 => prop_oneof![0..SECOND / 10, 0..4 * SECOND, Just(SECOND), Just(31 * SECOND)]
+            .prop_map(Step::Advance),
+        1 => (0..SECOND).prop_map(Step::Back),
+        1 => forced.prop_map(Step::Force),
+        2 => (0..8 * SECOND).prop_map(Step::SetBreak),
+    ]
+}
+
+fn ratio() -> impl Strategy<Value = Ratio> {
+    (0..=10_u64).prop_map(|tenths| Ratio::new(tenths, 10).expect("a ratio"))
+}
+
+prop_compose! {
+    fn options()(
+        failure_ratio in ratio(),
+        slow_call_ratio in ratio(),
+        min_throughput in 0..5_u64,
+        sampling in prop_oneof![
+            (1..10_u64).prop_map(|span| Sampling::Time(Nanos::from_secs(span))),
+            (5..70_u16).prop_map(Sampling::Count)
+        ],
+        consecutive_failures in prop::option::of(1..5_u64),
+        slow_call_duration in prop::option::of((0..2 * SECOND).prop_map(Nanos::new)),
+        break_duration in (0..3 * SECOND).prop_map(Nanos::new),
+        half_open_max_calls in 1..6_u8,
+        probe_timeout in prop::option::of((1..2 * SECOND).prop_map(Nanos::new)),
+    ) -> BreakerOptions {
+        BreakerOptions {
+            failure_ratio, min_throughput, sampling, consecutive_failures, slow_call_duration,
+            slow_call_ratio, break_duration, half_open_max_calls, probe_timeout,
+        }
+    }
+}
+
+/// The breaker and its oracle at one time, and the permits they gave.
+struct Pair {
+    config: BreakerConfig,
+    state: BreakerState,
+    origin: u64,
+    oracle: Oracle,
+    now: u64,
+    permits: Vec<(Permit, Ticket)>,
+    trip: Option<(Trip, u64, u64)>,
+}
+
+impl Pair {
+    fn new(options: BreakerOptions, origin: u64) -> Self {
+        let config = BreakerConfig::new(options).expect("options that make sense");
+        let state = BreakerState::new(Nanos::new(origin));
+        let oracle = Oracle::new(options);
+        Self { config, state, origin, oracle, now: 0, permits: Vec::new(), trip: None }
+    }
+
+    fn apply(&mut self, step: &Step) {
+        let now = Nanos::new(self.origin + self.now);
+        let breaker = Breaker::new(&self.config, &self.state);
+        match *step {
+            Step::Enter => {
+                let entry = breaker.enter(now);
+                let (expected, changed) = self.oracle.enter(self.now);
+                assert_eq!(entry.change.is_some(), changed);
+                match (entry.verdict, expected) {
+                    (Ok(permit), Ok(ticket)) => self.permits.push((permit, ticket)),
+                    (Err(refusal), Err(wait)) => {
+                        assert_eq!(refusal.retry_after.map(Nanos::get), wait);
+                    }
+                    (verdict, expected) => panic!("{verdict:?} where {expected:?} was due"),
+                }
+            }
+            Step::Settle(of, outcome) => {
+                if self.permits.is_empty() {
+                    return;
+                }
+                let (permit, ticket) = self.permits.swap_remove(of % self.permits.len());
+                let change = breaker.settle(&permit, outcome, now);
+                let expected = self.oracle.settle(ticket, outcome, self.now);
+                if let Some(trip) = change.and_then(|change| change.trip) {
+                    assert_eq!(trip.consecutive, self.oracle.consecutive);
+                    self.trip = Some((trip, self.oracle.generation(), self.now));
+                }
+                let changed = change.map(|change| (change.from, change.to));
+                let crossed =
+                    changed == Some((CircuitState::MetricsOnly, CircuitState::MetricsOnly));
+                assert!(crossed || changed == expected, "{changed:?} {expected:?}");
+            }
+            Step::Advance(span) => self.now += span,
+            Step::Back(span) => self.now = self.now.saturating_sub(span),
+            Step::Force(to) => {
+                assert_eq!(breaker.force(to, now).is_some(), self.oracle.force(to, self.now));
+            }
+            Step::SetBreak(duration) => {
+                if let Some((trip, generation, at)) = self.trip {
+                    breaker.set_break(trip, Nanos::new(duration));
+                    self.oracle.set_break(generation, at, duration);
+                }
+            }
+        }
+    }
+
+    fn compare(&self) {
+        let breaker = Breaker::new(&self.config, &self.state);
+        let now = Nanos::new(self.origin + self.now);
+        let (seen, oracle) = (breaker.snapshot(now), &self.oracle);
+        assert_eq!(seen.state, oracle.state(self.now));
+        assert_eq!(breaker.state(now), seen.state);
+        assert_eq!(breaker.retry_after(now).map(Nanos::get), oracle.retry_after(self.now));
+        assert_eq!((seen.throughput, seen.failures, seen.slow_calls), oracle.figures(self.now));
+        assert_eq!(seen.consecutive_trips, oracle.consecutive);
+        assert_eq!(seen.time_in_state.get(), oracle.time_in_state(self.now));
+        let totals = oracle::Totals {
+            trips: seen.trips,
+            successes: seen.total_successes,
+            failures: seen.total_failures,
+            slow: seen.total_slow,
+            ignored: seen.total_ignored,
+            rejected: seen.total_rejected,
+        };
+        assert_eq!(totals, oracle.totals);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_breaker_lives_as_the_obvious_one_does(
+        options in options(),
+        origin in prop_oneof![Just(0), Just(1_760_000_000 * SECOND), 0..SECOND],
+        steps in prop::collection::vec(step(), 1..400),
+    ) {
+        let mut pair = Pair::new(options, origin);
+        for step in steps {
+            pair.apply(&step);
+            pair.compare();
+        }
+    }
+}
+
+#[test]
+fn generations_come_round_and_meet_nothing_of_their_past() {
+    let options = BreakerOptions {
+        failure_ratio: Ratio::new(1, 2).expect("a ratio"),
+        min_throughput: 2,
+        sampling: Sampling::Time(Nanos::from_secs(10)),
+        consecutive_failures: None,
+        slow_call_duration: None,
+        slow_call_ratio: Ratio::new(1, 1).expect("a ratio"),
+        break_duration: Nanos::from_secs(1),
+        half_open_max_calls: 3,
+        probe_timeout: None,
+    };
+    let mut pair = Pair::new(options, 7);
+    let mut apply = |step| {
+        pair.apply(&step);
+        pair.compare();
+    };
+    let settle = |outcome| Step::Settle(0, outcome);
+    // A round takes two to seven generations; 13 bits of them come round several times.
+    for round in 0..20_000_u64 {
+        for outcome in [Outcome::Failure, Outcome::Failure] {
+            apply(Step::Enter);
+            apply(settle(outcome));
+        }
+        apply(Step::Advance(SECOND + round * 7_919 % SECOND));
+        match round % 5 {
+            0 => apply(Step::Force(CircuitState::Isolated)),
+            1 => apply(Step::Force(CircuitState::MetricsOnly)),
+            _ => {}
+        }
+        for outcome in [Outcome::Success, Outcome::Failure, Outcome::Success] {
+            apply(Step::Enter);
+            apply(settle(outcome));
+        }
+        if round % 3 == 0 {
+            apply(Step::Force(CircuitState::Closed));
+        }
+    }
+}
