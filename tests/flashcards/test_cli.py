@@ -148,9 +148,7 @@ def test_help_and_version_import_nothing_that_works():
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--help",), ("process", "--help"), ("serve", "--help"), ("--version",)]
-)
+@pytest.mark.parametrize("arguments", ["--help", "process --help", "serve --help", "--version"])
 def test_help_and_version_come_with_success(arguments):
     assert flashcards(*arguments.split()).exit_code == 0
 
