@@ -27,7 +27,10 @@ would double their price.
 from __future__ import annotations
 
 import pickle
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from sluicegate._events import CircuitState
 
 
 class SluicegateError(Exception):
@@ -136,7 +139,7 @@ class CircuitOpenError(RejectedError):
         *,
         policy: str = "",
         retry_after: float | None = None,
-        state: Any = None,
+        state: CircuitState | None = None,
         last_failure: BaseException | None = None,
     ) -> None:
         self.args = (message,)
@@ -163,7 +166,7 @@ class CircuitIsolatedError(CircuitOpenError):
         *,
         policy: str = "",
         retry_after: float | None = None,
-        state: Any = None,
+        state: CircuitState | None = None,
         last_failure: BaseException | None = None,
         reason: str | None = None,
     ) -> None:

@@ -70,6 +70,9 @@ class Pipeline(Policy):
             getattr(policy, "takes_plain_functions", True) for policy in policies
         )
 
+    def __repr__(self) -> str:
+        return f"Pipeline({', '.join(map(repr, self.policies))}, name={self.name!r})"
+
     def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `func` through all policies; a coroutine function gives an awaitable.
 

@@ -264,6 +264,16 @@ class TestSleepersInThreads:
         threads[0].join()
         assert woken == [1, 2]
 
+    def test_sleep_to_the_end_of_time_though_time_jumps_for_others(self):
+        clock = ManualClock(autojump=True)
+        thread = threading.Thread(target=clock.sleep_until_blocking, args=(FOREVER_NS,))
+        thread.start()
+        clock.wait_for_sleepers(1)
+        clock.sleep_until_blocking(SECOND)
+        assert (clock.now(), clock.sleepers) == (1.0, 1)
+        clock.advance_ns(FOREVER_NS)
+        thread.join()
+
     def test_waiting_for_sleepers_that_never_come_ends(self):
         with pytest.raises(TimeoutError, match="0 of 1 sleepers"):
             ManualClock().wait_for_sleepers(1, timeout=0.001)

@@ -166,6 +166,12 @@ def test_without_policies_calls_are_made_as_they_are():
     assert Pipeline().call(int, "7") == 7
 
 
+def test_shows_what_it_is_made_of():
+    pipeline = Pipeline(Retry(name="r"), Timeout(2, name="t"), name="p")
+    assert repr(pipeline).startswith("Pipeline(Retry(RetryConfig(max_attempts=3, ")
+    assert repr(pipeline).endswith("name='r'), Timeout(2.0, name='t'), name='p')")
+
+
 def test_one_pipeline_serves_functions_and_coroutine_functions_at_once(log, clock):
     pipeline = Pipeline(Retry(clock=clock), Gate(log), name="api")
 

@@ -72,6 +72,9 @@ class Retry(Policy):
         options = (self.config.max_elapsed, self.config.budget, self.config.retry_result)
         self._needs_plan = any(option is not None for option in options)
 
+    def __repr__(self) -> str:
+        return f"Retry({self.config!r}, name={self.name!r})"
+
     def _plan(self) -> Plan:
         return Plan(self.config, self.clock, self._counts)
 

@@ -56,6 +56,9 @@ class Timeout(Policy):
         self.clock = resolve_clock(clock)
         self._nanoseconds = nanoseconds(seconds, "seconds")
 
+    def __repr__(self) -> str:
+        return f"Timeout({self.seconds!r}, name={self.name!r})"
+
     def __call__(self, func: C) -> C:
         """Return the coroutine function `func` with every call given so many seconds.
 

@@ -452,6 +452,22 @@ class TestBlocks:
     def test_end_where_the_attempt_was_never_entered(self, clock):
         assert [attempt.number for attempt in Retry(clock=clock)] == [0]
 
+    def test_may_be_begun_by_hand(self, clock):
+        attempts = iter(iter(Retry(jitter=False, clock=clock)))
+        with next(attempts):
+            raise OSError
+        with next(attempts) as attempt:
+            pass
+        assert attempt.number == 1
+        assert next(attempts, None) is None
+
+    async def test_end_after_an_asynchronous_success_without_a_further_round(self, clock):
+        rounds = []
+        async for attempt in aiter(Retry(clock=clock)):
+            async with attempt:
+                rounds.append(attempt.number)
+        assert rounds == [0]
+
     def test_may_be_left_by_break(self, clock):
         for attempt in Retry(clock=clock):
             with attempt:
