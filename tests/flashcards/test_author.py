@@ -122,6 +122,21 @@ def test_cards_follow_the_analysis_they_are_given():
     assert cards["Usage-Comparison"]["back"] == "alcohol"
 
 
+def test_usage_comparison_and_homonyms_each_get_a_card():
+    analysis = CardAuthor([VocabularyItem(1, "못", "adverb", HINTS)]).analyse(1, "못", "adverb")
+    backs = [row[6] for row in CardAuthor().cards(1, "못", analysis) if row[3] == "Usage-Comparison"]
+    assert backs == [
+        "못 is not being able to, 안 is not doing",
+        "Plain word",
+        "nail (a noun); pond (a noun)",
+    ]
+
+
+def test_a_homonym_shows_its_characters():
+    backs = [row[6] for row in cards_of(CardAuthor(), 1, "차", "noun")]
+    assert "tea 茶 (차를 마시다, to drink tea)" in backs
+
+
 def test_replies_come_in_every_form_that_models_give_them_and_all_read_the_same():
     forms = set()
     for seed in range(60):
@@ -167,7 +182,8 @@ def test_no_meaning_comes_from_anywhere_but_hints_and_glossary(term, word_type, 
 @given(
     texts,
     st.dictionaries(
-        st.sampled_from(["pos", "primary_meaning", "comparison", "ipa", "term_number"]), json_values
+        st.sampled_from(["pos", "primary_meaning", "comparison", "homonyms", "ipa", "term_number"]),
+        json_values,
     ),
 )
 def test_any_analysis_gets_cards(term, analysis):

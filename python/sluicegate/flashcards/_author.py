@@ -110,7 +110,7 @@ class CardAuthor:
             (*head, tab, primer, _cell(front), _cell(back), tags, level)
             for tab, front, back in (
                 _scene(term, analysis),
-                *_comparison(term, analysis),
+                *_usage(term, analysis),
                 *_hanja(term, entry),
                 *_grammar(term, word_type, entry),
                 *_formality(term, level),
@@ -175,12 +175,23 @@ def _scene(term: str, analysis: Mapping[str, object]) -> tuple[str, str, str]:
     return "Scene", f"{scene}What does {term} mean?", f"{meaning} ({romanise(term)})"
 
 
-def _comparison(term: str, analysis: Mapping[str, object]) -> Iterable[tuple[str, str, str]]:
+def _usage(term: str, analysis: Mapping[str, object]) -> Iterable[tuple[str, str, str]]:
     comparison = analysis.get("comparison")
     if isinstance(comparison, Mapping) and (other := _text(comparison, "vs")):
         yield "Usage-Comparison", f"{term} or {other}?", _text(comparison, "nuance") or UNKNOWN_MEANING
-    elif usage := _text(analysis, "usage_context"):
+    if usage := _text(analysis, "usage_context"):
         yield "Usage-Comparison", f"How is {term} used?", usage
+    homonyms = analysis.get("homonyms")
+    others = [_homonym(each) for each in homonyms] if isinstance(homonyms, list) else []
+    if back := "; ".join(filter(None, others)):
+        yield "Usage-Comparison", f"What else is spelt {term}?", back
+
+
+def _homonym(homonym: object) -> str:
+    if not isinstance(homonym, Mapping) or not (meaning := _text(homonym, "meaning")):
+        return ""
+    hanja, differentiator = _text(homonym, "hanja"), _text(homonym, "differentiator")
+    return meaning + (f" {hanja}" if hanja else "") + (f" ({differentiator})" if differentiator else "")
 
 
 def _hanja(term: str, entry: Entry | None) -> Iterable[tuple[str, str, str]]:
