@@ -138,8 +138,6 @@ class ChatApi:
         gone, closing = asyncio.ensure_future(receive()), asyncio.ensure_future(self._closing.wait())
         try:
             await asyncio.wait((gone, closing), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if gone.done():
-                raise _ClientGoneError
         finally:
             gone.cancel()
             closing.cancel()
