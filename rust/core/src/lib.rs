@@ -29,4 +29,4 @@ pub use nanos::Nanos;
 pub use quota::Quota;
 pub use rate::Rate;
 pub use reservation::Grant;
-pub use tally::Stats;
+pub use tally::{Stats, Tally, Writers};

@@ -10,7 +10,6 @@ use crate::nanos::Nanos;
 use crate::quota::Quota;
 use crate::reservation::{Charge, Charges, Grant};
 use crate::sync::{Mutex, Ordering};
-use crate::tally::{Stats, Tally};
 
 /// What becomes of a caller who would wait.
 #[expect(clippy::large_enum_variant, reason = "lives on the stack of one call")]
@@ -39,7 +38,6 @@ const ATTEMPTS: u32 = 128;
 #[derive(Debug)]
 pub struct RateLimiter {
     bandwidths: Box<[Bandwidth]>,
-    tally: Tally,
     /// Keeps changes of the quotas apart; no decision takes it.
     changes: Mutex<()>,
 }
@@ -55,23 +53,21 @@ impl RateLimiter {
             return Err(ConfigError::new("configs", reason));
         }
         let bandwidths = quotas.iter().map(Bandwidth::new).collect();
-        Ok(Self { bandwidths, tally: Tally::new(), changes: Mutex::new(()) })
+        Ok(Self { bandwidths, changes: Mutex::new(()) })
     }
 
     /// Draws `count` permits, or says no. The hot path.
     #[inline]
     pub fn try_acquire(&self, clock: &impl Clock, count: u64) -> bool {
-        let allowed = match &*self.bandwidths {
+        match &*self.bandwidths {
             [only] => only.take(clock.now(), count).is_ok(),
             _ => self.take_all(clock, count).allowed,
-        };
-        self.tally.decided(allowed, count);
-        allowed
+        }
     }
 
     /// Draws `count` permits, and says how things stand.
     pub fn attempt(&self, clock: &impl Clock, count: u64) -> Decision {
-        let decision = match &*self.bandwidths {
+        match &*self.bandwidths {
             [only] => {
                 let now = clock.now();
                 let InForce { terms, .. } = only.in_force();
@@ -81,9 +77,7 @@ impl RateLimiter {
                 }
             }
             _ => self.take_all(clock, count),
-        };
-        self.tally.decided(decision.allowed, count);
-        decision
+        }
     }
 
     /// Draws `count` permits if they are there; otherwise reserves them, as [`Self::reserve`] does.
@@ -94,7 +88,6 @@ impl RateLimiter {
         if let [only] = &*self.bandwidths
             && let Ok(word) = only.take(now, count)
         {
-            self.tally.decided(true, count);
             return Admission::Now(Decision::read(&only.in_force().terms, now, word, None));
         }
         match self.reserve(clock, count, max_wait) {
@@ -123,9 +116,24 @@ impl RateLimiter {
         count: u64,
         max_wait: Nanos,
     ) -> Result<(Grant, Decision), Decision> {
-        let reserved = self.charge_all(clock, count, max_wait);
-        self.tally.decided(reserved.is_ok(), count);
-        reserved
+        let now = clock.now();
+        let mut refusal = None;
+        for _ in 0..ATTEMPTS {
+            let snapshot = Snapshot::take(&self.bandwidths);
+            let decision = snapshot.decide(now, count);
+            if decision.retry_after > max_wait || decision.retry_after == Nanos::MAX {
+                return Err(decision);
+            }
+            let start = now + decision.retry_after;
+            let (charges, whole) = snapshot.charge(now, start, count);
+            if whole {
+                return Ok((Grant::new(count, now, start, &charges), decision));
+            }
+            self.refund_all(&charges, clock, count);
+            refusal = Some(Decision { allowed: false, ..decision });
+        }
+        // Others came between every time; nothing is charged.
+        Err(refusal.unwrap_or_else(|| self.peek(now, count)))
     }
 
     /// Gives back what cannot break the limit of a grant that will not be used: whole permits,
@@ -135,9 +143,7 @@ impl RateLimiter {
             return 0;
         }
         // Read again after the words, as a refund must; a start passed meanwhile is in the present.
-        let permits = self.refund_all(grant.charges(), clock, grant.count());
-        self.tally.returned(permits);
-        permits
+        self.refund_all(grant.charges(), clock, grant.count())
     }
 
     /// Settles a grant at what was used: permits given back, or minus those charged as debt.
@@ -151,9 +157,7 @@ impl RateLimiter {
             }
             return -signed(extra);
         };
-        let permits = self.refund_all(grant.charges(), clock, unused);
-        self.tally.returned(permits);
-        signed(permits)
+        signed(self.refund_all(grant.charges(), clock, unused))
     }
 
     /// Moves the start of a grant to `start`, never before the one granted; later refunds of
@@ -189,53 +193,11 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Reads the counts.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.tally.read()
-    }
-
-    /// Counts a caller that begins to wait.
-    pub fn begin_wait(&self) {
-        self.tally.begin_wait();
-    }
-
-    /// Counts a caller that ends its wait, granted or not.
-    pub fn end_wait(&self, waited: Nanos) {
-        self.tally.end_wait(waited);
-    }
-
     /// Draws from every bandwidth or from none.
     fn take_all(&self, clock: &impl Clock, count: u64) -> Decision {
-        match self.charge_all(clock, count, Nanos::ZERO) {
+        match self.reserve(clock, count, Nanos::ZERO) {
             Ok((_, decision)) | Err(decision) => decision,
         }
-    }
-
-    fn charge_all(
-        &self,
-        clock: &impl Clock,
-        count: u64,
-        max_wait: Nanos,
-    ) -> Result<(Grant, Decision), Decision> {
-        let now = clock.now();
-        let mut refusal = None;
-        for _ in 0..ATTEMPTS {
-            let snapshot = Snapshot::take(&self.bandwidths);
-            let decision = snapshot.decide(now, count);
-            if decision.retry_after > max_wait || decision.retry_after == Nanos::MAX {
-                return Err(decision);
-            }
-            let start = now + decision.retry_after;
-            let (charges, whole) = snapshot.charge(now, start, count);
-            if whole {
-                return Ok((Grant::new(count, now, start, &charges), decision));
-            }
-            self.refund_all(&charges, clock, count);
-            refusal = Some(Decision { allowed: false, ..decision });
-        }
-        // Others came between every time; nothing is charged.
-        Err(refusal.unwrap_or_else(|| self.peek(now, count)))
     }
 
     /// Gives back `unused` permits of each charge as far as that is sound: the least of them.

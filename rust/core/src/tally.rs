@@ -24,6 +24,16 @@ pub struct Stats {
     pub waited: Nanos,
 }
 
+/// Who may count at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writers {
+    /// One thread at a time: the caller keeps them apart, as an interpreter's lock does. A count
+    /// is a load and a store.
+    One,
+    /// Any number: a count is a locked addition, 5 ns more.
+    Many,
+}
+
 /// Calls of one outcome: those for one permit, and the others with their permits.
 #[repr(C)]
 #[derive(Debug)]
@@ -33,6 +43,18 @@ struct Count {
     permits: AtomicU64,
 }
 
+#[inline]
+fn add(counter: &AtomicU64, amount: u64, writers: Writers) {
+    // Relaxed throughout this file: a count orders nothing.
+    match writers {
+        Writers::One => {
+            let sum = counter.load(Ordering::Relaxed).wrapping_add(amount);
+            counter.store(sum, Ordering::Relaxed);
+        }
+        Writers::Many => drop(counter.fetch_add(amount, Ordering::Relaxed)),
+    }
+}
+
 impl Count {
     fn new() -> Self {
         let [singles, others, permits] = [0; 3].map(AtomicU64::new);
@@ -40,13 +62,12 @@ impl Count {
     }
 
     #[inline]
-    fn add(&self, count: u64) {
-        // Relaxed throughout this file: a count orders nothing.
+    fn add(&self, count: u64, writers: Writers) {
         if count == 1 {
-            self.singles.fetch_add(1, Ordering::Relaxed);
+            add(&self.singles, 1, writers);
         } else if count > 1 {
-            self.others.fetch_add(1, Ordering::Relaxed);
-            self.permits.fetch_add(count, Ordering::Relaxed);
+            add(&self.others, 1, writers);
+            add(&self.permits, count, writers);
         }
     }
 
@@ -60,42 +81,54 @@ impl Count {
 }
 
 /// The counters behind [`Stats`], on cache lines of their own.
+///
+/// A limiter keeps none: whoever makes decisions for others counts them here.
 #[repr(C, align(128))]
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub struct Tally {
     allowed: Count,
     denied: Count,
     returned_permits: AtomicU64,
     waiting: AtomicU64,
     waited: AtomicU64,
+    writers: Writers,
 }
 
 impl Tally {
-    pub(crate) fn new() -> Self {
+    /// Starts at zero.
+    #[must_use]
+    pub fn new(writers: Writers) -> Self {
         let [returned_permits, waiting, waited] = [0; 3].map(AtomicU64::new);
-        Self { allowed: Count::new(), denied: Count::new(), returned_permits, waiting, waited }
+        let [allowed, denied] = [(); 2].map(|()| Count::new());
+        Self { allowed, denied, returned_permits, waiting, waited, writers }
     }
 
     /// Counts a decision on `count` permits; a peek, of none, is not counted.
     #[inline]
-    pub(crate) fn decided(&self, allowed: bool, count: u64) {
-        if allowed { self.allowed.add(count) } else { self.denied.add(count) }
+    pub fn decided(&self, allowed: bool, count: u64) {
+        let outcome = if allowed { &self.allowed } else { &self.denied };
+        outcome.add(count, self.writers);
     }
 
-    pub(crate) fn returned(&self, permits: u64) {
-        self.returned_permits.fetch_add(permits, Ordering::Relaxed);
+    /// Counts permits given back.
+    pub fn returned(&self, permits: u64) {
+        add(&self.returned_permits, permits, self.writers);
     }
 
-    pub(crate) fn begin_wait(&self) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+    /// Counts a caller that begins to wait.
+    pub fn begin_wait(&self) {
+        add(&self.waiting, 1, self.writers);
     }
 
-    pub(crate) fn end_wait(&self, waited: Nanos) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.waited.fetch_add(waited.get(), Ordering::Relaxed);
+    /// Counts a caller that ends its wait, granted or not.
+    pub fn end_wait(&self, waited: Nanos) {
+        add(&self.waiting, 1_u64.wrapping_neg(), self.writers);
+        add(&self.waited, waited.get(), self.writers);
     }
 
-    pub(crate) fn read(&self) -> Stats {
+    /// Reads the counts.
+    #[must_use]
+    pub fn read(&self) -> Stats {
         Stats {
             allowed: self.allowed.calls(),
             denied: self.denied.calls(),

@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use sluicegate_core::{Admission, Clock as _, Decision, Nanos, Stats};
+use sluicegate_core::{Admission, Clock as _, Decision, Nanos, Stats, Tally, Writers};
 
 use crate::acquire::Acquire;
 use crate::clock::Clock;
@@ -64,11 +64,15 @@ impl RateLimiterStats {
     }
 }
 
+/// With its lock the interpreter lets one thread count at a time.
+const WRITERS: Writers = if cfg!(Py_GIL_DISABLED) { Writers::Many } else { Writers::One };
+
 /// The limiter's decisions; `sluicegate.RateLimiter` adds the waiting.
 #[pyclass(frozen, subclass, module = "sluicegate._native")]
 pub(crate) struct RateLimiter {
     pub(crate) core: sluicegate_core::RateLimiter,
     pub(crate) clock: Clock,
+    pub(crate) tally: Tally,
 }
 
 fn quotas(list: &Bound<'_, PyList>) -> PyResult<Vec<sluicegate_core::Quota>> {
@@ -84,19 +88,23 @@ impl RateLimiter {
         let core = core.map_err(|error| {
             configuration_error(quotas.py(), error.to_string(), error.field, quotas.len())
         })?;
-        Ok(Self { core, clock: Clock::from_argument(clock)? })
+        Ok(Self { core, clock: Clock::from_argument(clock)?, tally: Tally::new(WRITERS) })
     }
 
     /// Draw `count` permits and say whether they were there; never waits.
     #[pyo3(signature = (count = Count::ONE), text_signature = "($self, count=1)")]
     fn try_acquire(&self, count: Count) -> bool {
-        self.core.try_acquire(&self.clock, count.0)
+        let allowed = self.core.try_acquire(&self.clock, count.0);
+        self.tally.decided(allowed, count.0);
+        allowed
     }
 
     /// Draw `count` permits and say how things stand; never waits.
     #[pyo3(signature = (count = Count::ONE), text_signature = "($self, count=1)")]
     fn attempt(&self, count: Count) -> RateLimitResult {
-        self.core.attempt(&self.clock, count.0).into()
+        let decision = self.core.attempt(&self.clock, count.0);
+        self.tally.decided(decision.allowed, count.0);
+        decision.into()
     }
 
     /// Say what `attempt` would say; draws nothing.
@@ -119,6 +127,7 @@ impl RateLimiter {
         let this = slf.get();
         let max_wait = nanos_or_forever(max_wait, "max_wait")?;
         let reserved = this.core.reserve(&this.clock, count.0, max_wait).ok();
+        this.tally.decided(reserved.is_some(), count.0);
         Ok(reserved.map(|(grant, _)| Reservation::new(slf.clone().unbind(), &grant)))
     }
 
@@ -173,25 +182,27 @@ impl RateLimiter {
 
     /// Count a caller that begins to wait; returns the present in nanoseconds.
     fn _begin_wait(&self) -> u64 {
-        self.core.begin_wait();
+        self.tally.begin_wait();
         self.clock.now().get()
     }
 
     /// Count a caller that ends its wait, granted or not, which began at `began` nanoseconds.
     fn _end_wait(&self, began: u64) {
-        self.core.end_wait(self.clock.now() - Nanos::new(began));
+        self.tally.end_wait(self.clock.now() - Nanos::new(began));
     }
 
     /// Read the counts since the start.
     fn stats(&self) -> RateLimiterStats {
-        self.core.stats().into()
+        self.tally.read().into()
     }
 }
 
 impl RateLimiter {
     /// Draws or reserves `count` permits; `ValueError` where a wait without a bound is endless.
     pub(crate) fn admit(&self, count: u64, max_wait: Nanos) -> PyResult<Admission> {
-        match self.core.admit(&self.clock, count, max_wait) {
+        let admission = self.core.admit(&self.clock, count, max_wait);
+        self.tally.decided(!matches!(admission, Admission::Refused(_)), count);
+        match admission {
             Admission::Refused(decision)
                 if max_wait == Nanos::MAX && decision.retry_after == Nanos::MAX =>
             {

@@ -89,7 +89,11 @@ impl Reservation {
 
     /// Give back what cannot break the limit: whole permits, 0 from `execute_at` on.
     fn cancel(&self) -> u64 {
-        self.settle(|limiter, grant| limiter.core.cancel(grant, &limiter.clock))
+        self.settle(|limiter, grant| {
+            let permits = limiter.core.cancel(grant, &limiter.clock);
+            limiter.tally.returned(permits);
+            permits
+        })
     }
 
     /// Settle at `actual` permits: those given back, negative where more was charged.
@@ -97,7 +101,9 @@ impl Reservation {
     fn commit(&self, actual: Option<Count>) -> i64 {
         self.settle(|limiter, grant| {
             let actual = actual.map_or(grant.count(), |actual| actual.0);
-            limiter.core.commit(grant, &limiter.clock, actual)
+            let permits = limiter.core.commit(grant, &limiter.clock, actual);
+            limiter.tally.returned(u64::try_from(permits).unwrap_or(0));
+            permits
         })
     }
 }
