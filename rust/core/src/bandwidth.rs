@@ -19,6 +19,15 @@ impl Cell {
     fn new() -> Self {
         Self { word: AtomicU64::new(0), ledger: Ledger::new() }
     }
+
+    #[inline]
+    fn take(&self, terms: &Terms, now: Nanos, count: u64) -> Result<u64, u64> {
+        match terms.cost(count) {
+            Some(cost) => bucket::take(&self.word, terms, now, cost),
+            // Relaxed: only to say how things stand.
+            None => Err(self.word.load(Ordering::Relaxed)),
+        }
+    }
 }
 
 /// The terms of a quota, written as a whole and read as a whole under the bandwidth's version.
@@ -33,6 +42,7 @@ struct Line {
     origin: AtomicU64,
     unit: AtomicU64,
     burst: AtomicU64,
+    capacity: AtomicU64,
     epoch: AtomicU64,
 }
 
@@ -48,6 +58,7 @@ impl Line {
             origin: AtomicU64::new(terms.origin),
             unit: AtomicU64::new(terms.unit),
             burst: AtomicU64::new(terms.burst),
+            capacity: AtomicU64::new(terms.capacity),
             epoch: AtomicU64::new(0),
         }
     }
@@ -65,6 +76,7 @@ impl Line {
             (&self.origin, terms.origin),
             (&self.unit, terms.unit),
             (&self.burst, terms.burst),
+            (&self.capacity, terms.capacity),
             (&self.epoch, epoch),
         ];
         for (field, value) in fields {
@@ -87,6 +99,7 @@ impl Line {
             origin: load(&self.origin),
             unit: load(&self.unit),
             burst: load(&self.burst),
+            capacity: load(&self.capacity),
         };
         (terms, load(&self.epoch))
     }
@@ -94,13 +107,15 @@ impl Line {
 
 /// A quota in force and its word, alone on their cache lines.
 ///
-/// Two lines take turns: a change is written to the idle one and comes into force with the version,
+/// As built, the first line is in force and never written again, so that reading it takes no second
+/// look. After that two lines take turns: a change is written to the idle one and comes into force with the version,
 /// so that a reader is never kept waiting, not even by a writer that died. The word stays where it
 /// is as long as the unit does; where the unit must change, the other cell starts with what is owed.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Bandwidth {
     version: AtomicU64,
+    first: Terms,
     lines: [Line; 2],
     cells: [Cell; 2],
 }
@@ -118,6 +133,7 @@ impl Bandwidth {
         let terms = quota.terms(Nanos::ZERO, 0);
         Self {
             version: AtomicU64::new(0),
+            first: terms,
             lines: [Line::new(&terms), Line::new(&terms)],
             cells: [Cell::new(), Cell::new()],
         }
@@ -126,6 +142,15 @@ impl Bandwidth {
     /// Reads what is in force: a dozen plain loads.
     #[inline]
     pub(crate) fn in_force(&self) -> InForce<'_> {
+        // Relaxed: what was written when it was built is there for whoever has it.
+        if self.version.load(Ordering::Relaxed) == 0 {
+            return InForce { terms: self.first, cell: &self.cells[0], epoch: 0 };
+        }
+        self.latest()
+    }
+
+    #[cold]
+    fn latest(&self) -> InForce<'_> {
         loop {
             // Acquire: the line of this version is written before it.
             let version = self.version.load(Ordering::Acquire);
@@ -139,15 +164,32 @@ impl Bandwidth {
         }
     }
 
-    /// Draws `count` permits at `now`: the word after the grant, or the one that refuses.
+    /// Draws `count` permits at `now`, and makes of the outcome what `answer` does: it is given the
+    /// terms, and the word after the grant or the one that refuses.
     #[inline]
-    pub(crate) fn take(&self, now: Nanos, count: u64) -> Result<u64, u64> {
-        let InForce { terms, cell, .. } = self.in_force();
-        match terms.cost(count) {
-            Some(cost) => bucket::take(&cell.word, &terms, now, cost),
-            // Relaxed: only to say how things stand.
-            None => Err(cell.word.load(Ordering::Relaxed)),
+    pub(crate) fn take<R>(
+        &self,
+        now: Nanos,
+        count: u64,
+        answer: impl FnOnce(&Terms, Result<u64, u64>) -> R,
+    ) -> R {
+        // As in `in_force`, without a copy of the terms.
+        if self.version.load(Ordering::Relaxed) == 0 {
+            return answer(&self.first, self.cells[0].take(&self.first, now, count));
         }
+        self.take_latest(now, count, answer)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_latest<R>(
+        &self,
+        now: Nanos,
+        count: u64,
+        answer: impl FnOnce(&Terms, Result<u64, u64>) -> R,
+    ) -> R {
+        let InForce { terms, cell, .. } = self.latest();
+        answer(&terms, cell.take(&terms, now, count))
     }
 
     /// Puts another quota in force from `now` on; what is owed stays owed.
@@ -182,7 +224,7 @@ impl Bandwidth {
 
     fn write(&self, terms: &Terms, epoch: u64) {
         // Relaxed: only one change at a time, so this is its own last version.
-        let version = self.version.load(Ordering::Relaxed).wrapping_add(1);
+        let version = self.version.load(Ordering::Relaxed) + 1;
         // Release fence: whoever reads a field written below sees the present version or a later
         // one, and so throws away what it read under the one before.
         fence(Ordering::Release);

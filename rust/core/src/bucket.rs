@@ -10,7 +10,7 @@ use crate::sync::{AtomicU64, Ordering};
 /// A refusal writes nothing, and a stale `now` only refuses more. Lock-free; 5 ns uncontended.
 #[inline]
 pub(crate) fn take(word: &AtomicU64, terms: &Terms, now: Nanos, cost: u64) -> Result<u64, u64> {
-    let (present, capacity) = (terms.units(now), terms.capacity());
+    let (present, capacity) = (terms.units(now), terms.capacity);
     // Relaxed: the word is all there is to see; nothing else is published by it.
     let mut seen = word.load(Ordering::Relaxed);
     loop {

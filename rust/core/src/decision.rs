@@ -49,7 +49,7 @@ impl Decision {
         Self {
             allowed: refused.is_none(),
             limit: terms.burst,
-            remaining: terms.permits(terms.capacity().saturating_sub(owed)),
+            remaining: terms.permits(terms.capacity.saturating_sub(owed)),
             retry_after,
             reset_after: if owed == 0 { Nanos::ZERO } else { until(word) },
         }

@@ -22,7 +22,7 @@ pub(crate) fn charged(word: u64, present: u64, cost: u64) -> u64 {
 /// The units at which a request for `cost` is granted: the present where it is now.
 #[inline]
 pub(crate) fn opening(word: u64, present: u64, cost: u64, terms: &Terms) -> u64 {
-    charged(word, present, cost).saturating_sub(terms.capacity()).max(present)
+    charged(word, present, cost).saturating_sub(terms.capacity).max(present)
 }
 
 #[cfg(test)]

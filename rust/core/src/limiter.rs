@@ -60,7 +60,7 @@ impl RateLimiter {
     #[inline]
     pub fn try_acquire(&self, clock: &impl Clock, count: u64) -> bool {
         match &*self.bandwidths {
-            [only] => only.take(clock.now(), count).is_ok(),
+            [only] => only.take(clock.now(), count, |_, taken| taken.is_ok()),
             _ => self.take_all(clock, count).allowed,
         }
     }
@@ -70,11 +70,10 @@ impl RateLimiter {
         match &*self.bandwidths {
             [only] => {
                 let now = clock.now();
-                let InForce { terms, .. } = only.in_force();
-                match only.take(now, count) {
-                    Ok(word) => Decision::read(&terms, now, word, None),
-                    Err(word) => Decision::read(&terms, now, word, Some(count)),
-                }
+                only.take(now, count, |terms, taken| match taken {
+                    Ok(word) => Decision::read(terms, now, word, None),
+                    Err(word) => Decision::read(terms, now, word, Some(count)),
+                })
             }
             _ => self.take_all(clock, count),
         }
@@ -86,9 +85,11 @@ impl RateLimiter {
     pub fn admit(&self, clock: &impl Clock, count: u64, max_wait: Nanos) -> Admission {
         let now = clock.now();
         if let [only] = &*self.bandwidths
-            && let Ok(word) = only.take(now, count)
+            && let Some(decision) = only.take(now, count, |terms, taken| {
+                taken.ok().map(|word| Decision::read(terms, now, word, None))
+            })
         {
-            return Admission::Now(Decision::read(&only.in_force().terms, now, word, None));
+            return Admission::Now(decision);
         }
         match self.reserve(clock, count, max_wait) {
             Ok((grant, decision)) if grant.execute_at() <= grant.reserved_at() => {
@@ -194,6 +195,7 @@ impl RateLimiter {
     }
 
     /// Draws from every bandwidth or from none.
+    #[inline(never)]
     fn take_all(&self, clock: &impl Clock, count: u64) -> Decision {
         match self.reserve(clock, count, Nanos::ZERO) {
             Ok((_, decision)) | Err(decision) => decision,
@@ -229,7 +231,7 @@ impl Seen<'_> {
         let terms = &self.in_force.terms;
         let next = terms
             .cost(count)
-            .and_then(|cost| gcra::step(self.word, terms.units(now), cost, terms.capacity()));
+            .and_then(|cost| gcra::step(self.word, terms.units(now), cost, terms.capacity));
         match next {
             Some(next) if count > 0 => Decision::read(terms, now, next, None),
             Some(_) => Decision::read(terms, now, self.word, None),
@@ -241,7 +243,7 @@ impl Seen<'_> {
     fn charge(&self, now: Nanos, start: Nanos, count: u64) -> Option<Charge> {
         let InForce { terms, cell, epoch } = &self.in_force;
         let (present, opens) = (terms.units(now), terms.units(start));
-        let (cost, capacity) = (terms.cost(count)?, terms.capacity());
+        let (cost, capacity) = (terms.cost(count)?, terms.capacity);
         let receipt = cell.ledger.charge(&cell.word, present, opens, cost, capacity)?;
         Some(Charge { receipt, epoch: *epoch })
     }

@@ -78,7 +78,9 @@ impl Quota {
     /// What decisions need of it, on a line that is at `units` when the clock is at `since`.
     pub(crate) fn terms(&self, since: Nanos, units: u64) -> Terms {
         let unit = if self.rate.is_some() { 1 << self.shift } else { 0 };
-        Terms { slope: self.slope(), since, origin: units, unit, burst: self.burst }
+        // Validated: burst · unit ≤ 2^62.
+        let capacity = self.burst.wrapping_mul(unit);
+        Terms { slope: self.slope(), since, origin: units, unit, burst: self.burst, capacity }
     }
 }
 
@@ -92,18 +94,26 @@ pub(crate) struct Terms {
     pub(crate) origin: u64,
     pub(crate) unit: u64,
     pub(crate) burst: u64,
+    /// The burst in units.
+    pub(crate) capacity: u64,
 }
 
 impl Terms {
     /// The units that `now` is at: origin + ⌊(now - since) · slope⌋, also before `since`.
     #[inline]
     pub(crate) fn units(&self, now: Nanos) -> u64 {
-        if now >= self.since {
-            return self.origin.saturating_add(self.slope.climb((now - self.since).get()));
+        match now.get().checked_sub(self.since.get()) {
+            Some(passed) => self.origin.saturating_add(self.slope.climb(passed)),
+            None => self.units_before(self.since - now),
         }
-        let back = (self.since - now).get();
+    }
+
+    /// The units at `back` before the line began: there the floor turns into a ceiling.
+    #[cold]
+    #[inline(never)]
+    fn units_before(&self, back: Nanos) -> u64 {
+        let back = back.get();
         let down = self.slope.climb(back);
-        // Backwards the floor turns into a ceiling.
         let down = down + u64::from(self.slope.time_to_climb(down) != Some(back));
         self.origin.saturating_sub(down)
     }
@@ -118,13 +128,6 @@ impl Terms {
         // at which it has climbed one unit more on the way back.
         let back = self.slope.time_to_climb(self.origin - units + 1).map(|nanos| nanos - 1);
         back.map_or(Nanos::ZERO, |nanos| self.since - Nanos::new(nanos))
-    }
-
-    /// The burst in units.
-    #[inline]
-    pub(crate) fn capacity(&self) -> u64 {
-        // Validated: burst · unit ≤ 2^62.
-        self.burst * self.unit
     }
 
     /// The cost of `count` permits in units; `None` where it can never be granted.
