@@ -8,19 +8,22 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
+from sluicegate.flashcards._faults import DEFAULT_FAULTS, FaultPlan
 from sluicegate.flashcards._serve import serve_command
+from sluicegate.flashcards.cli import app
+from sluicegate.flashcards.server import DEFAULT_RATE
 
 OPTIONS = {"host": "127.0.0.1", "port": 0, "rate": "50/s;burst=50", "faults": "none", "seed": 0}
-SCRIPT = (
-    f"from sluicegate.flashcards._serve import serve_command; raise SystemExit(serve_command(**{OPTIONS}))"
-)
+MODULE = [sys.executable, "-W", "error", "-m", "sluicegate.flashcards"]
+SERVE = [*MODULE, "serve", "--port", "0", "--faults", "none"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_prints_its_url_alone_and_stops_cleanly_on_a_signal(number, code):
-    command = [sys.executable, "-W", "error", "-c", SCRIPT]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(SERVE, **pipes) as process:
         url = process.stdout.readline()
         assert url.startswith("http://127.0.0.1:")
         process.send_signal(number)
@@ -55,3 +58,39 @@ def test_a_vocabulary_that_cannot_be_read_is_one_line_and_exit_code_2(capsys, tm
     err = capsys.readouterr().err
     assert err.startswith(f"flashcards: {path}: ")
     assert err.count("\n") == 1
+
+
+def test_requires_a_key_only_where_there_is_one(capsys, monkeypatch):
+    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert serve_command(**OPTIONS, require_key=True) == 3
+    assert capsys.readouterr().err == (
+        "flashcards: there is no key to require; set FLASHCARDS_API_KEY or OPENROUTER_API_KEY\n"
+    )
+
+
+def test_the_command_hands_over_what_it_was_asked(monkeypatch, tmp_path):
+    seen = {}
+    monkeypatch.setattr("sluicegate.flashcards._serve.serve_command", lambda **given: seen.update(given) or 0)
+    path = tmp_path / "words.csv"
+    arguments = f"serve --port 8080 --rate inf --faults cut=1 --seed 7 --vocabulary {path} --require-key"
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert seen == {
+        "host": "127.0.0.1",
+        "port": 8080,
+        "rate": "inf/s",
+        "faults": "cut=1",
+        "seed": 7,
+        "vocabulary": path,
+        "require_key": True,
+    }
+
+
+def test_the_command_serves_by_default_as_the_job_does(monkeypatch):
+    seen = {}
+    monkeypatch.setattr("sluicegate.flashcards._serve.serve_command", lambda **given: seen.update(given) or 0)
+    CliRunner().invoke(app, ["serve"])
+    assert seen["rate"] == DEFAULT_RATE
+    plan = FaultPlan.parse(seen["faults"])
+    assert plan.in_a_row == DEFAULT_FAULTS.in_a_row
+    assert plan.total == pytest.approx(DEFAULT_FAULTS.total)

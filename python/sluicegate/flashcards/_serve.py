@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -11,10 +12,12 @@ from typing import NoReturn
 
 from sluicegate import ConfigurationError
 
+from ._one_line import os_reason
+from ._process import Exit
+from ._secrets import ApiKey
+from ._settings import KEY_VARIABLES
 from ._vocabulary import Vocabulary, VocabularyError, read_vocabulary
 from .server import EmbeddedServer, ServerStats
-
-_TERMINATED, _USAGE, _CONFIGURATION, _INTERRUPTED = 0, 2, 3, 130
 
 
 def serve_command(
@@ -25,7 +28,7 @@ def serve_command(
     faults: str,
     seed: int,
     vocabulary: Path | None = None,
-    api_key: str | None = None,
+    require_key: bool = False,
 ) -> int:
     """Serve until Ctrl-C or SIGTERM.
 
@@ -39,7 +42,7 @@ def serve_command(
         faults: what goes wrong on purpose, in the words of `FaultPlan.parse`.
         seed: of the faults and of the form of the answers.
         vocabulary: a file whose hints the answers may use.
-        api_key: the key that clients must send; None asks for none.
+        require_key: whether clients must send the key, which is found where the client looks for its own.
 
     Returns:
         The exit code: 130 after an interrupt, as with every command; 0 after SIGTERM, by which a supervisor
@@ -49,17 +52,23 @@ def serve_command(
     try:
         words = Vocabulary((), ()) if vocabulary is None else _read(vocabulary)
         server = EmbeddedServer(
-            words.items, host=host, port=port, rate=rate, faults=faults, seed=seed, api_key=api_key
+            words.items,
+            host=host,
+            port=port,
+            rate=rate,
+            faults=faults,
+            seed=seed,
+            api_key=_key() if require_key else None,
         )
         for row in words.bad_rows:
             _say(f"{vocabulary}: line {row.line}: {row.reason}")
         return _serve(server, f"{len(words.items):,} words, {rate}, faults: {faults}; Ctrl-C stops it")
     except VocabularyError as error:
         _say(f"flashcards: {error}")
-        return _USAGE
+        return Exit.USAGE
     except ConfigurationError as error:
         _say(f"flashcards: {error}")
-        return _CONFIGURATION
+        return Exit.CONFIGURATION
 
 
 class _TerminatedError(Exception):
@@ -74,9 +83,9 @@ def _serve(server: EmbeddedServer, greeting: str) -> int:
             print(server.base_url, flush=True)
             threading.Event().wait()
     except KeyboardInterrupt:
-        code = _INTERRUPTED
+        code = Exit.INTERRUPTED
     except _TerminatedError:
-        code = _TERMINATED
+        code = Exit.OK
     finally:
         signal.signal(signal.SIGTERM, previous)
     _say(_summary(server.stats))
@@ -87,13 +96,21 @@ def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
     raise _TerminatedError
 
 
+def _key() -> str:
+    found = (os.environ.get(variable, "").strip() for variable in KEY_VARIABLES)
+    text = next(filter(None, found), None)
+    if text is None:
+        message = f"there is no key to require; set {' or '.join(KEY_VARIABLES)}"
+        raise ConfigurationError(message, field="api_key")
+    return ApiKey(text).reveal()
+
+
 def _read(path: Path) -> Vocabulary:
     try:
         with path.open("rb") as stream:
             return read_vocabulary(stream, source=str(path))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise VocabularyError(f"cannot read the file: {reason}", source=str(path)) from error
+        raise VocabularyError(f"cannot read the file: {os_reason(error)}", source=str(path)) from error
 
 
 def _summary(stats: ServerStats) -> str:

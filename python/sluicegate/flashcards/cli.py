@@ -168,13 +168,25 @@ def serve(
     vocabulary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A vocabulary whose hints the answers may use.")
     ] = None,
+    require_key: Annotated[
+        bool, typer.Option("--require-key", help="Refuse clients without the key.")
+    ] = False,
 ) -> None:
     """Serve the API on this machine, with a true limit and faults on purpose, until told to stop.
 
-    Its base URL is printed on stdout, for --base-url.
+    Its base URL is printed on stdout, for --base-url. The key that --require-key asks for is the one that
+    the environment holds for clients, OPENROUTER_API_KEY or FLASHCARDS_API_KEY.
     """
     from ._serve import serve_command  # noqa: PLC0415
 
     raise typer.Exit(
-        serve_command(host=host, port=port, rate=rate, faults=faults, seed=seed, vocabulary=vocabulary)
+        serve_command(
+            host=host,
+            port=port,
+            rate=rate,
+            faults=faults,
+            seed=seed,
+            vocabulary=vocabulary,
+            require_key=require_key,
+        )
     )

@@ -24,6 +24,7 @@ from sluicegate import ConfigurationError, RateLimiter
 from ._author import CardAuthor
 from ._chat_api import BASE_PATH, ChatApi
 from ._faults import DEFAULT_FAULTS, FaultDice, FaultPlan
+from ._one_line import os_reason
 from ._vocabulary import VocabularyItem
 
 DEFAULT_HOST = "127.0.0.1"
@@ -223,7 +224,6 @@ def _listener(host: str, port: int) -> socket.socket:
     except OSError as error:
         if listener is not None:
             listener.close()
-        reason = (error.strerror or str(error)).lower()
-        message = f"cannot listen on {host}:{port}: {reason}"
+        message = f"cannot listen on {host}:{port}: {os_reason(error)}"
         raise ConfigurationError(message, field="port", value=port) from error
     return listener
