@@ -1,10 +1,14 @@
 //! One quota in force and the word it governs, replaceable while decisions are made.
 
 use crate::bucket;
+use crate::clock::Clock;
+use crate::decision::Decision;
+use crate::gcra;
 use crate::ledger::Ledger;
 use crate::nanos::Nanos;
 use crate::quota::{Quota, Terms};
 use crate::rate::Slope;
+use crate::reservation::Charge;
 use crate::sync::{AtomicU64, Ordering, fence};
 
 /// A word and the ledger of its refunds.
@@ -190,6 +194,54 @@ impl Bandwidth {
     ) -> R {
         let InForce { terms, cell, .. } = self.latest();
         answer(&terms, cell.take(&terms, now, count))
+    }
+
+    /// Says what [`Self::take`] would say of `count` permits at `now`, and draws nothing.
+    pub(crate) fn judge(&self, now: Nanos, count: u64) -> Decision {
+        let InForce { terms, cell, .. } = self.in_force();
+        // Relaxed: only to judge by; a charge reads it again.
+        let word = cell.word.load(Ordering::Relaxed);
+        let step = |cost| gcra::step(word, terms.units(now), cost, terms.capacity);
+        match terms.cost(count).and_then(step) {
+            Some(next) if count > 0 => Decision::read(&terms, now, next, None),
+            Some(_) => Decision::read(&terms, now, word, None),
+            None => Decision::read(&terms, now, word, Some(count)),
+        }
+    }
+
+    /// Charges `count` permits at `now` for `start`, if they are granted then.
+    pub(crate) fn charge(&self, now: Nanos, start: Nanos, count: u64) -> Option<Charge> {
+        let InForce { terms, cell, epoch } = self.in_force();
+        let (present, opens) = (terms.units(now), terms.units(start));
+        let (cost, capacity) = (terms.cost(count)?, terms.capacity);
+        let receipt = cell.ledger.charge(&cell.word, present, opens, cost, capacity)?;
+        Some(Charge { receipt, epoch })
+    }
+
+    /// Charges `count` permits more whatever is owed.
+    pub(crate) fn charge_debt(&self, now: Nanos, count: u64) {
+        let InForce { terms, cell, .. } = self.in_force();
+        bucket::charge(&cell.word, &terms, now, terms.debt(count));
+    }
+
+    /// Gives back `unused` permits of a charge as far as that is sound: how many whole ones.
+    pub(crate) fn refund(&self, charge: &Charge, clock: &impl Clock, unused: u64) -> u64 {
+        let InForce { terms, cell, epoch } = self.in_force();
+        if charge.epoch != epoch {
+            // Charged in another unit: what is owed of it stays owed.
+            return 0;
+        }
+        let cost = terms.debt(unused);
+        let units = cell.ledger.refund(&cell.word, &terms, clock, &charge.receipt, cost);
+        terms.permits(units).min(unused)
+    }
+
+    /// Leaves room for a charge at `start`, later than it was granted.
+    pub(crate) fn defer(&self, charge: &Charge, start: Nanos) {
+        let InForce { terms, cell, epoch } = self.in_force();
+        if charge.epoch == epoch {
+            cell.ledger.defer_to(terms.units(start));
+        }
     }
 
     /// Puts another quota in force from `now` on; what is owed stays owed.

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod decision;
 pub mod error;
 mod gcra;
+mod joint;
 mod ledger;
 pub mod limiter;
 pub mod nanos;

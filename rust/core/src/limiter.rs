@@ -1,15 +1,14 @@
 //! The direct limiter: one or several bandwidths, all or nothing.
 
-use crate::bandwidth::{Bandwidth, InForce};
-use crate::bucket;
+use crate::bandwidth::Bandwidth;
 use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::error::ConfigError;
-use crate::gcra;
+use crate::joint;
 use crate::nanos::Nanos;
 use crate::quota::Quota;
-use crate::reservation::{Charge, Charges, Grant};
-use crate::sync::{Mutex, Ordering};
+use crate::reservation::{Charges, Grant};
+use crate::sync::Mutex;
 
 /// What becomes of a caller who would wait.
 #[expect(clippy::large_enum_variant, reason = "lives on the stack of one call")]
@@ -25,9 +24,6 @@ pub enum Admission {
 
 /// The most bandwidths of one limiter.
 pub const MAX_BANDWIDTHS: usize = 8;
-
-/// How often a joint charge starts over because others came between.
-const ATTEMPTS: u32 = 128;
 
 /// A rate limiter: grants while every one of its quotas does.
 ///
@@ -103,7 +99,8 @@ impl RateLimiter {
     /// Says what [`Self::attempt`] would say at `now`, and draws nothing.
     #[must_use]
     pub fn peek(&self, now: Nanos, count: u64) -> Decision {
-        Snapshot::take(&self.bandwidths).decide(now, count)
+        let decisions = self.bandwidths.iter().map(|bandwidth| bandwidth.judge(now, count));
+        decisions.reduce(Decision::and).unwrap_or(Decision::REFUSED)
     }
 
     /// Charges `count` permits at once for the first start that every quota allows, if that is no
@@ -117,24 +114,14 @@ impl RateLimiter {
         count: u64,
         max_wait: Nanos,
     ) -> Result<(Grant, Decision), Decision> {
-        let now = clock.now();
-        let mut refusal = None;
-        for _ in 0..ATTEMPTS {
-            let snapshot = Snapshot::take(&self.bandwidths);
-            let decision = snapshot.decide(now, count);
-            if decision.retry_after > max_wait || decision.retry_after == Nanos::MAX {
-                return Err(decision);
-            }
-            let start = now + decision.retry_after;
-            let (charges, whole) = snapshot.charge(now, start, count);
-            if whole {
-                return Ok((Grant::new(count, now, start, &charges), decision));
-            }
-            self.refund_all(&charges, clock, count);
-            refusal = Some(Decision { allowed: false, ..decision });
-        }
-        // Others came between every time; nothing is charged.
-        Err(refusal.unwrap_or_else(|| self.peek(now, count)))
+        let judge = |now| self.peek(now, count);
+        let charge = |now, start| self.charge(now, start, count);
+        let undo = |charges: &Charges| {
+            self.refund(charges, clock, count);
+        };
+        let joint::Draw { charges, now, start, decision } =
+            joint::draw(clock, max_wait, judge, charge, undo)?;
+        Ok((Grant::new(count, now, start, &charges), decision))
     }
 
     /// Gives back what cannot break the limit of a grant that will not be used: whole permits,
@@ -144,7 +131,7 @@ impl RateLimiter {
             return 0;
         }
         // Read again after the words, as a refund must; a start passed meanwhile is in the present.
-        self.refund_all(grant.charges(), clock, grant.count())
+        self.refund(grant.charges(), clock, grant.count())
     }
 
     /// Settles a grant at what was used: permits given back, or minus those charged as debt.
@@ -153,12 +140,11 @@ impl RateLimiter {
         let Some(unused) = grant.count().checked_sub(actual) else {
             let extra = actual - grant.count();
             for bandwidth in &self.bandwidths {
-                let InForce { terms, cell, .. } = bandwidth.in_force();
-                bucket::charge(&cell.word, &terms, clock.now(), terms.debt(extra));
+                bandwidth.charge_debt(clock.now(), extra);
             }
             return -signed(extra);
         };
-        signed(self.refund_all(grant.charges(), clock, unused))
+        signed(self.refund(grant.charges(), clock, unused))
     }
 
     /// Moves the start of a grant to `start`, never before the one granted; later refunds of
@@ -167,12 +153,8 @@ impl RateLimiter {
     /// The promise of the limit holds for granted starts: whoever moves them may bunch calls.
     pub fn defer(&self, grant: &mut Grant, start: Nanos) {
         grant.defer(start);
-        let start = grant.execute_at();
         for (bandwidth, charge) in self.bandwidths.iter().zip(grant.charges().iter()) {
-            let InForce { terms, cell, epoch } = bandwidth.in_force();
-            if charge.epoch == epoch {
-                cell.ledger.defer_to(terms.units(start));
-            }
+            bandwidth.defer(charge, grant.execute_at());
         }
     }
 
@@ -202,87 +184,20 @@ impl RateLimiter {
         }
     }
 
-    /// Gives back `unused` permits of each charge as far as that is sound: the least of them.
-    fn refund_all(&self, charges: &Charges, clock: &impl Clock, unused: u64) -> u64 {
-        let mut least = unused;
-        for (bandwidth, charge) in self.bandwidths.iter().zip(charges.iter()) {
-            let InForce { terms, cell, epoch } = bandwidth.in_force();
-            if charge.epoch != epoch {
-                // Charged in another unit: what is owed of it stays owed.
-                least = 0;
-                continue;
-            }
-            let cost = terms.debt(unused);
-            let units = cell.ledger.refund(&cell.word, &terms, clock, &charge.receipt, cost);
-            least = least.min(terms.permits(units));
-        }
-        least
-    }
-}
-
-/// A bandwidth as it was seen: what is in force, and its word.
-struct Seen<'a> {
-    in_force: InForce<'a>,
-    word: u64,
-}
-
-impl Seen<'_> {
-    fn decide(&self, now: Nanos, count: u64) -> Decision {
-        let terms = &self.in_force.terms;
-        let next = terms
-            .cost(count)
-            .and_then(|cost| gcra::step(self.word, terms.units(now), cost, terms.capacity));
-        match next {
-            Some(next) if count > 0 => Decision::read(terms, now, next, None),
-            Some(_) => Decision::read(terms, now, self.word, None),
-            None => Decision::read(terms, now, self.word, Some(count)),
-        }
-    }
-
-    /// Charges for `start`, as long as that is still granted; `None` where it no longer is.
-    fn charge(&self, now: Nanos, start: Nanos, count: u64) -> Option<Charge> {
-        let InForce { terms, cell, epoch } = &self.in_force;
-        let (present, opens) = (terms.units(now), terms.units(start));
-        let (cost, capacity) = (terms.cost(count)?, terms.capacity);
-        let receipt = cell.ledger.charge(&cell.word, present, opens, cost, capacity)?;
-        Some(Charge { receipt, epoch: *epoch })
-    }
-}
-
-/// All bandwidths as they were seen, on the stack.
-struct Snapshot<'a>([Option<Seen<'a>>; MAX_BANDWIDTHS]);
-
-impl<'a> Snapshot<'a> {
-    fn take(bandwidths: &'a [Bandwidth]) -> Self {
-        let mut seen = [const { None }; MAX_BANDWIDTHS];
-        for (place, bandwidth) in seen.iter_mut().zip(bandwidths) {
-            let in_force = bandwidth.in_force();
-            // Relaxed: only to judge by; a charge reads it again.
-            let word = in_force.cell.word.load(Ordering::Relaxed);
-            *place = Some(Seen { in_force, word });
-        }
-        Self(seen)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Seen<'a>> {
-        self.0.iter().flatten()
-    }
-
-    fn decide(&self, now: Nanos, count: u64) -> Decision {
-        self.iter()
-            .map(|seen| seen.decide(now, count))
-            .reduce(Decision::and)
-            .unwrap_or(Decision::REFUSED)
-    }
-
-    /// Charges every bandwidth for `start`, up to the first that refuses, and says whether none
-    /// did.
-    fn charge(&self, now: Nanos, start: Nanos, count: u64) -> (Charges, bool) {
+    /// Charges every bandwidth for `start`, up to the first that no longer grants it, and says
+    /// whether none did.
+    pub(crate) fn charge(&self, now: Nanos, start: Nanos, count: u64) -> (Charges, bool) {
         let mut charges = Charges::default();
-        for seen in self.iter() {
-            let Some(charge) = seen.charge(now, start, count) else { return (charges, false) };
+        for bandwidth in &self.bandwidths {
+            let Some(charge) = bandwidth.charge(now, start, count) else { return (charges, false) };
             charges.push(charge);
         }
         (charges, true)
+    }
+
+    /// Gives back `unused` permits of each charge as far as that is sound: the least of them.
+    pub(crate) fn refund(&self, charges: &Charges, clock: &impl Clock, unused: u64) -> u64 {
+        let refunds = self.bandwidths.iter().zip(charges.iter());
+        refunds.map(|(each, charge)| each.refund(charge, clock, unused)).min().unwrap_or(0)
     }
 }
