@@ -2,6 +2,7 @@
 
 import json
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -240,6 +241,7 @@ def test_an_interrupt_ends_the_run_with_130_and_nothing_half_written(words, time
         command += ["--base-url", server.base_url, "--rate", "inf", "--concurrency", "2"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         while server.stats.requests < 2:
+            select.select([process.stderr], [], [], 0.01)
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert "once more to stop now" in process.stderr.readline()

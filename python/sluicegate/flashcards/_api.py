@@ -56,6 +56,8 @@ BREAK_DURATION = 30.0
 MAX_TRIPS = 3
 """How many breaks in a row are waited for; a probe that fails after the last one ends the run."""
 
+_SHORT_HOLD = 0.5  # shorter ones come and go with every few requests at the limit
+
 T = TypeVar("T")
 
 
@@ -159,7 +161,7 @@ class Api:
         if self.breaker.state is CircuitState.OPEN:
             return "waiting out a break", self.breaker.retry_after or 0.0
         held = self.admission.held_for
-        return ("held by the API", held) if held else ("", 0.0)
+        return ("held by the API", held) if held >= _SHORT_HOLD else ("", 0.0)
 
     async def _ask(self, stage: RateLimiter | None, body: bytes, read: Callable[[str], T]) -> T:
         """Make a call and read its reply; one that is of no use is asked for once more."""
@@ -230,10 +232,11 @@ class Api:
             raise UnansweredError(shown(str(error), self._key) or type(error).__name__) from error
         finally:
             self.sending.discard(task)
-        announcement = read_announcement(response.headers)
+        headers = _plain(response.headers)
+        announcement = read_announcement(headers)
         if announcement is not None:
             self.admission.heed(announcement)
-        return read_answer(response.status_code, response.headers, content, self._key)
+        return read_answer(response.status_code, headers, content, self._key)
 
     def _note(self, error: Exception) -> None:
         if isinstance(error, RateLimitError):
@@ -275,6 +278,11 @@ async def _bounded(response: httpx2.Response) -> bytes:
             raise ReplyError(f"the reply is longer than {MAX_REPLY_BYTES // 1024**2} MiB")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _plain(headers: httpx2.Headers) -> dict[str, str]:
+    """Return headers as a dict by lower case: three look-ups in the client's own cost as much."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers.raw}
 
 
 def _headers(settings: Settings) -> dict[str, str]:

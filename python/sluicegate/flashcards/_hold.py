@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from fractions import Fraction
 from typing import Protocol
 
 from sluicegate import RateLimiter, RateLimiterConfig
 
 from ._announced import Announcement
+
+OVERTAKING = Fraction(1, 10)
+"""Seconds by which requests may overtake one another on their way to the far side."""
 
 
 class Clock(Protocol):
@@ -36,12 +40,12 @@ class Admission:
     """What a request passes before it is sent: a hold, the limit of its stage, and the limit of all.
 
     Args:
-        config: the limit on all requests.
+        config: the limit on all requests, of whose burst a little is kept back.
         clock: for tests; the machine's by default.
     """
 
     def __init__(self, config: RateLimiterConfig, clock: Clock | None = None) -> None:
-        self.limiter = RateLimiter(config, name="requests", clock=clock)
+        self.limiter = RateLimiter(_with_headroom(config), name="requests", clock=clock)
         self.waits = 0
         self._clock = clock
         # Whole nanoseconds, as the clocks have it: the rest of a hold could else be too short to wait for.
@@ -57,6 +61,11 @@ class Admission:
     def rate(self) -> float:
         """Requests a second that are allowed, infinity for no limit."""
         return float(_per_second(self.limiter.configs[0]))
+
+    @property
+    def burst(self) -> int:
+        """Requests that are allowed at once."""
+        return self.limiter.configs[0].burst
 
     def hold(self, seconds: float) -> None:
         """Send nothing for `seconds` from now; a hold that lasts longer stays."""
@@ -93,6 +102,18 @@ class Admission:
                 await self.limiter.acquire()
             if not self.held_for:
                 return
+
+
+def _with_headroom(config: RateLimiterConfig) -> RateLimiterConfig:
+    """Keep back what may arrive early, at most a quarter of the burst.
+
+    The far side counts requests as they arrive. Where the first of a burst was long on its way and a later
+    one was not, the far side sees more at once than was granted here.
+    """
+    if config.rate == math.inf:
+        return config
+    kept_back = min(math.ceil(_per_second(config) * OVERTAKING), config.burst // 4)
+    return replace(config, burst=config.burst - kept_back)
 
 
 def _per_second(config: RateLimiterConfig) -> Fraction | float:

@@ -31,6 +31,8 @@ from ._vocabulary import Vocabulary, VocabularyError, read_vocabulary
 STDIN = Path("-")
 """The name that stands for the standard input."""
 
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Exit(enum.IntEnum):
     """What the process returns."""
@@ -226,6 +228,7 @@ async def _shown(job: Job, run: Run, api: Api, console: Console) -> AsyncIterato
             failed=len(run.failed),
             requests=tally.requests,
             limit=api.admission.rate,
+            burst=api.admission.burst,
             retries=tally.retries,
             breaker=api.breaker.state.name.lower().replace("_", "-"),
             tokens=tally.total_tokens,
@@ -243,7 +246,7 @@ async def _shown(job: Job, run: Run, api: Api, console: Console) -> AsyncIterato
 
 @contextlib.contextmanager
 def _interruptible(run: Run, console: Console) -> Iterator[None]:
-    """Let Ctrl-C end the run for the length of the block: once gently, twice at once."""
+    """Let Ctrl-C or SIGTERM end the run for the length of the block: once gently, twice at once."""
     loop = asyncio.get_running_loop()
 
     def interrupt() -> None:
@@ -253,13 +256,13 @@ def _interruptible(run: Run, console: Console) -> Iterator[None]:
         else:
             run.abort()
 
-    try:
-        loop.add_signal_handler(signal.SIGINT, interrupt)
-    except (NotImplementedError, ValueError, RuntimeError):
-        # Not on this platform, or not in this thread: Ctrl-C then stops at once.
-        yield
-        return
+    # Where a platform or a thread cannot have handlers, Ctrl-C stops at once.
+    with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+        for number in _INTERRUPTS:
+            loop.add_signal_handler(number, interrupt)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+            for number in _INTERRUPTS:
+                loop.remove_signal_handler(number)

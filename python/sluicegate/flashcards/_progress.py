@@ -34,6 +34,7 @@ class Picture:
         failed: words without cards.
         requests: sent so far.
         limit: requests a second that are allowed, infinity for no limit.
+        burst: requests that are allowed at once.
         retries: so far.
         breaker: the state of the breaker, in a word.
         tokens: spent so far.
@@ -45,6 +46,7 @@ class Picture:
     failed: int
     requests: int
     limit: float
+    burst: int
     retries: int
     breaker: str
     tokens: int
@@ -92,8 +94,8 @@ def span(seconds: float) -> str:
 def status(picture: Picture, pace: Pace) -> str:
     """Return a picture in one line, without the words done."""
     requests, words = pace.rates()
-    limit = "" if picture.limit == math.inf else f" of {picture.limit:g}"
-    parts = [f"{requests:.1f} requests/s{limit}"]
+    limit = "no limit" if picture.limit == math.inf else f"limit {picture.limit:g}, burst {picture.burst}"
+    parts = [f"{requests:.1f} requests/s ({limit})"]
     parts.append(f"{picture.retries:,} retries")
     parts.append(f"breaker {picture.breaker}")
     parts.append(f"{picture.tokens:,} tokens")

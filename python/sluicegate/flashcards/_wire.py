@@ -23,6 +23,7 @@ MAX_REPLY_BYTES = 4 * 1024 * 1024
 """The longest reply that is read; a word's cards take a few kilobytes."""
 
 _FINAL = frozenset({401, 402, 403})
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class ReplyError(Exception):
@@ -65,8 +66,8 @@ def request_body(model: str, message: Mapping[str, Any]) -> bytes:
         >>> print(request_body("@preset/x", {"term": "물"}).decode())
         {"model":"@preset/x","messages":[{"role":"user","content":"{\"term\":\"물\"}"}]}
     """
-    content = _dumps(message)
-    return _dumps({"model": model, "messages": [{"role": "user", "content": content}]}).encode()
+    content = _encoded(message)
+    return _encoded({"model": model, "messages": [{"role": "user", "content": content}]}).encode()
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes, key: ApiKey | None = None) -> Answer:
@@ -175,7 +176,3 @@ def _usage(told: Any) -> Usage:
         return Usage()
     counts = (told.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
     return Usage(*(count if type(count) is int and count > 0 else 0 for count in counts))
-
-
-def _dumps(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
