@@ -54,7 +54,7 @@ fn read(cell: u64, generation: u64) -> Place {
     }
 }
 
-/// Takes the first place that is free, or whose lease has run out, for as long as `lease` (µs).
+/// Takes a free place for as long as `lease` (µs), or else one whose lease has run out.
 pub(super) fn take(
     cells: &Cells,
     generation: u64,
@@ -65,19 +65,21 @@ pub(super) fn take(
     let until = micros_up(elapsed + from_micros(lease));
     let value = tag(generation) | LEASED | until;
     let mut earliest = None;
-    for index in 0..u64::from(places) {
-        loop {
-            let seen = cells.load(index);
-            match read(seen, generation) {
-                Place::Settled(_) => break,
-                Place::Leased(end) if elapsed < end => {
-                    earliest = Some(earliest.map_or(end, |other: Nanos| other.min(end)));
-                    break;
-                }
-                Place::Free | Place::Leased(_) => {
-                    if cells.swap(index, seen, value) {
-                        return Search::Found(Lease { index, value });
+    for may_evict in [false, true] {
+        for index in 0..u64::from(places) {
+            loop {
+                let seen = cells.load(index);
+                match read(seen, generation) {
+                    Place::Free => {}
+                    Place::Leased(end) if may_evict && end <= elapsed => {}
+                    Place::Leased(end) => {
+                        earliest = Some(earliest.map_or(end, |other: Nanos| other.min(end)));
+                        break;
                     }
+                    Place::Settled(_) => break,
+                }
+                if cells.swap(index, seen, value) {
+                    return Search::Found(Lease { index, value });
                 }
             }
         }

@@ -196,12 +196,14 @@ impl Oracle {
             CircuitState::HalfOpen => {
                 ticket.probe = true;
                 let until = micros_up(now + self.lease * 1_000);
-                let free = self.places.iter_mut().find(|place| match place {
-                    Place::Free => true,
-                    Place::Leased { until, .. } => now >= *until * 1_000,
-                    Place::Settled { .. } => false,
-                });
-                free.map(|place| *place = Place::Leased { holder: ticket.holder, until }).is_some()
+                let is_free = |place: &Place| *place == Place::Free;
+                let is_over = |place: &Place| matches!(place, Place::Leased { until, .. } if now >= *until * 1_000);
+                let place = self.places.iter().position(is_free);
+                let place = place.or_else(|| self.places.iter().position(is_over));
+                if let Some(index) = place {
+                    self.places[index] = Place::Leased { holder: ticket.holder, until };
+                }
+                place.is_some()
             }
             _ => true,
         };

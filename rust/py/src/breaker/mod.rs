@@ -198,8 +198,13 @@ impl CircuitBreaker {
                 Self::succeed(slf, &permit, &result)?;
                 Ok(result)
             }
-            // What admits freely has not kept a place for it, and lets it in when it starts.
+            // What admits freely has kept no place for it, and lets it in when it starts.
             Ok(result) if is_free && is_coroutine(&result)? => {
+                if is_coroutine_function(func)? {
+                    // Begun again then: if it never starts, nothing was made that misses its await.
+                    result.call_method0(intern!(py, "close"))?;
+                    return slf.call_method1(intern!(py, "_call_later"), (func, args(), kwargs));
+                }
                 slf.call_method1(intern!(py, "_await_later"), (result,))
             }
             Ok(result) => {

@@ -4,97 +4,45 @@ import pytest
 
 from sluicegate import (
     CircuitBreaker,
-    CircuitBreakerConfig,
-    CircuitIsolatedError,
-    CircuitOpenError,
     CircuitState,
 )
 
 
-class DownError(Exception):
-    """What the far side fails with."""
-
-
-def fail(breaker, times=1, error=None):
-    for _ in range(times):
-        with pytest.raises(Exception) as raised:
-            breaker.call(_raise, error or DownError("down"))
-        assert not isinstance(raised.value, CircuitOpenError)
-
-
-def succeed(breaker, times=1):
-    for _ in range(times):
-        assert breaker.call(lambda: "fine") == "fine"
-
-
-def _raise(error):
-    raise error
-
-
-def rejection(breaker):
-    with pytest.raises(CircuitOpenError) as raised:
-        breaker.call(lambda: "unreachable")
-    return raised.value
-
-
-@pytest.fixture
-def events():
-    return []
-
-
-@pytest.fixture
-def build(clock, events):
-    """Builds breakers of ratio 0.5, at least 10 calls, a window of 10 s and a break of 1 s."""
-
-    def build(**fields):
-        config = CircuitBreakerConfig(failure_ratio=0.5, min_throughput=10, break_duration=1.0)
-        return CircuitBreaker(
-            config, clock=clock, listener=lambda event: events.append(event.kind), name="far", **fields
-        )
-
-    return build
-
-
-@pytest.fixture
-def breaker(build):
-    return build()
-
-
 def test_ten_failures_of_ten_open_it_and_the_next_call_is_refused(breaker, events):
-    fail(breaker, 10)
+    breaker.fail(10)
     assert breaker.state is CircuitState.OPEN
-    error = rejection(breaker)
+    error = breaker.rejection()
     assert (error.retry_after, error.state, error.policy) == (1.0, CircuitState.OPEN, "far")
     assert events == ["opened"]
 
 
 def test_the_refusal_says_how_much_of_the_break_is_left(breaker, clock):
-    fail(breaker, 10)
+    breaker.fail(10)
     clock.advance(0.5)
-    assert rejection(breaker).retry_after == breaker.retry_after == 0.5
+    assert breaker.rejection().retry_after == breaker.retry_after == 0.5
 
 
 def test_the_break_is_over_at_its_very_end_and_a_failing_probe_begins_another(breaker, clock, events):
-    fail(breaker, 10)
+    breaker.fail(10)
     clock.advance(1.0)
-    fail(breaker)
+    breaker.fail()
     assert breaker.state is CircuitState.OPEN
-    assert rejection(breaker).retry_after == 1.0
+    assert breaker.rejection().retry_after == 1.0
     assert events == ["opened", "half_opened", "opened"]
 
 
 def test_a_nanosecond_before_its_end_the_break_is_not_over(breaker, clock):
-    fail(breaker, 10)
+    breaker.fail(10)
     clock.advance_ns(999_999_999)
-    assert rejection(breaker).retry_after == 1e-9
+    assert breaker.rejection().retry_after == 1e-9
     clock.advance_ns(1)
-    succeed(breaker)
+    breaker.succeed()
 
 
 def test_a_successful_probe_closes_it(breaker, clock, events):
-    fail(breaker, 10)
+    breaker.fail(10)
     clock.advance(1.0)
-    succeed(breaker)
+    breaker.succeed()
     assert breaker.state is CircuitState.CLOSED
     assert breaker.retry_after is None
     assert events == ["opened", "half_opened", "closed"]
@@ -102,13 +50,13 @@ def test_a_successful_probe_closes_it(breaker, clock, events):
 
 def test_the_generator_chooses_the_break_in_place_of_its_duration(build, clock, events):
     breaker = build(break_duration=30.0, break_duration_generator=lambda trips: 1.0)
-    fail(breaker, 10)
-    assert rejection(breaker).retry_after == 1.0
+    breaker.fail(10)
+    assert breaker.rejection().retry_after == 1.0
     clock.advance(1.0)
-    fail(breaker)
-    assert rejection(breaker).retry_after == 1.0
+    breaker.fail()
+    assert breaker.rejection().retry_after == 1.0
     clock.advance(1.0)
-    succeed(breaker)
+    breaker.succeed()
     assert events == ["opened", "half_opened", "opened", "half_opened", "closed"]
 
 
@@ -118,8 +66,8 @@ def test_the_generator_chooses_the_break_in_place_of_its_duration(build, clock, 
 )
 def test_a_threshold_of_a_tenth_is_reached_by_one_of_ten(build, calls, failures, state):
     breaker = build(failure_ratio=0.1)
-    succeed(breaker, calls - failures)
-    fail(breaker, failures)
+    breaker.succeed(calls - failures)
+    breaker.fail(failures)
     assert breaker.state is state
 
 
@@ -128,39 +76,39 @@ def test_a_threshold_of_a_tenth_is_reached_by_one_of_ten(build, calls, failures,
     [(9, 0, CircuitState.CLOSED), (4, 6, CircuitState.CLOSED), (5, 5, CircuitState.OPEN)],
 )
 def test_half_of_ten_trip_and_nothing_less_does(breaker, failures, successes, state):
-    succeed(breaker, successes)
-    fail(breaker, failures)
+    breaker.succeed(successes)
+    breaker.fail(failures)
     assert breaker.state is state
 
 
 def test_a_ratio_is_the_decimal_that_was_written(build):
     breaker = build(failure_ratio=0.3)
-    succeed(breaker, 7)
-    fail(breaker, 3)
+    breaker.succeed(7)
+    breaker.fail(3)
     assert breaker.state is CircuitState.OPEN
 
 
 def test_a_ratio_of_zero_trips_on_the_first_failure_that_has_the_throughput(build):
     breaker = build(failure_ratio=0.0)
-    succeed(breaker, 10)
+    breaker.succeed(10)
     assert breaker.state is CircuitState.CLOSED
-    fail(breaker)
+    breaker.fail()
     assert breaker.state is CircuitState.OPEN
 
 
 def test_failures_as_old_as_the_window_no_longer_count(build, clock):
     breaker = build(min_throughput=4)
-    succeed(breaker, 2)
-    fail(breaker)
+    breaker.succeed(2)
+    breaker.fail()
     clock.advance(10.0)
-    fail(breaker)
+    breaker.fail()
     assert breaker.state is CircuitState.CLOSED
     assert breaker.snapshot().throughput == 1
 
 
 def test_results_leave_the_window_one_by_one_as_they_age(breaker, clock):
     for _ in range(10):
-        succeed(breaker)
+        breaker.succeed()
         clock.advance(1.0)
     assert breaker.snapshot().throughput == 9
     clock.advance(1.0)
@@ -168,7 +116,7 @@ def test_results_leave_the_window_one_by_one_as_they_age(breaker, clock):
 
 
 def test_an_emptied_window_has_no_calls_and_a_ratio_of_zero(breaker, clock):
-    succeed(breaker, 2)
+    breaker.succeed(2)
     clock.advance(10.0)
     snapshot = breaker.snapshot()
     assert (snapshot.throughput, snapshot.failure_ratio) == (0, 0.0)
@@ -176,37 +124,37 @@ def test_an_emptied_window_has_no_calls_and_a_ratio_of_zero(breaker, clock):
 
 def test_a_break_beyond_the_range_of_time_stops_at_its_end(build, clock):
     breaker = build(break_duration=1e300)
-    fail(breaker, 10)
+    breaker.fail(10)
     clock.advance(86_400.0 * 365 * 8)
-    assert rejection(breaker).retry_after > 86_400 * 180
+    assert breaker.rejection().retry_after > 86_400 * 180
 
 
 def test_a_success_never_trips_even_where_it_brings_the_throughput(build):
     breaker = build(min_throughput=5)
-    fail(breaker, 3)
-    succeed(breaker, 2)
+    breaker.fail(3)
+    breaker.succeed(2)
     assert breaker.state is CircuitState.CLOSED
-    fail(breaker)
+    breaker.fail()
     assert breaker.state is CircuitState.OPEN
-    rejection(breaker)
+    breaker.rejection()
     assert breaker.snapshot().total_rejected == 1
 
 
 def test_the_ratio_decides_from_the_minimum_throughput_on(build, clock):
     breaker = build(sampling_duration=20.0, min_throughput=5)
-    for outcome in (succeed, succeed, succeed, fail, fail):
-        outcome(breaker)
+    for outcome in (breaker.succeed, breaker.succeed, breaker.succeed, breaker.fail, breaker.fail):
+        outcome()
         clock.advance(1.0)
     assert breaker.state is CircuitState.CLOSED
-    fail(breaker)
+    breaker.fail()
     assert breaker.state is CircuitState.OPEN
     assert breaker.snapshot().failure_ratio == 0.5
 
 
 def test_while_open_the_figures_that_tripped_it_stand_still(build, clock):
     breaker = build(min_throughput=5, break_duration=60.0)
-    succeed(breaker, 2)
-    fail(breaker, 3)
+    breaker.succeed(2)
+    breaker.fail(3)
     clock.advance(30.0)
     snapshot = breaker.snapshot()
     assert (snapshot.throughput, snapshot.failures, snapshot.failure_ratio) == (5, 3, 0.6)
@@ -215,75 +163,75 @@ def test_while_open_the_figures_that_tripped_it_stand_still(build, clock):
 
 def test_a_count_window_holds_the_last_results(build):
     breaker = build(sampling_count=10, failure_ratio=1.0)
-    succeed(breaker, 2)
-    fail(breaker, 2)
+    breaker.succeed(2)
+    breaker.fail(2)
     assert breaker.snapshot().throughput == 4
-    fail(breaker, 4)
-    succeed(breaker, 4)
+    breaker.fail(4)
+    breaker.succeed(4)
     assert (breaker.snapshot().throughput, breaker.snapshot().failure_ratio) == (10, 0.6)
-    succeed(breaker, 3)
+    breaker.succeed(3)
     assert (breaker.snapshot().throughput, breaker.snapshot().failure_ratio) == (10, 0.3)
 
 
 def test_a_count_window_trips_and_forgets_nothing_by_time(build, clock):
     breaker = build(sampling_count=10)
-    fail(breaker, 9)
+    breaker.fail(9)
     clock.advance(86_400.0)
-    fail(breaker)
+    breaker.fail()
     assert breaker.state is CircuitState.OPEN
 
 
 def test_failures_in_a_row_trip_whatever_the_throughput(build):
     breaker = build(consecutive_failures=3)
-    fail(breaker, 2)
-    succeed(breaker)
-    fail(breaker, 2)
+    breaker.fail(2)
+    breaker.succeed()
+    breaker.fail(2)
     assert breaker.state is CircuitState.CLOSED
-    fail(breaker)
+    breaker.fail()
     assert breaker.state is CircuitState.OPEN
 
 
 def test_the_longest_open_break_lasts_to_its_end(build, clock):
     breaker = build(break_duration=7200.0)
-    fail(breaker, 10)
+    breaker.fail(10)
     clock.advance(3600.0)
-    rejection(breaker)
+    breaker.rejection()
     clock.advance(3601.0)
     assert breaker.state is CircuitState.HALF_OPEN
-    succeed(breaker)
+    breaker.succeed()
 
 
 def test_breaks_grow_with_the_trips_that_follow_each_other(build, clock):
     breaker = build(break_duration_generator=lambda trips: 5.0 * 1.5 ** (trips - 1))
-    fail(breaker, 10)
+    breaker.fail(10)
     clock.advance(5.0)
-    fail(breaker)
+    breaker.fail()
     clock.advance(6.0)
-    rejection(breaker)
+    breaker.rejection()
     clock.advance(5.0)
-    succeed(breaker)
+    breaker.succeed()
 
 
 def test_the_generator_counts_the_trips_in_a_row_and_begins_anew_once_it_closed(build, clock):
     counted = []
     breaker = build(break_duration_generator=lambda trips: counted.append(trips) or 1.0)
-    fail(breaker, 10)
+    breaker.fail(10)
     for _ in range(2):
         clock.advance(1.0)
-        fail(breaker)
+        breaker.fail()
     clock.advance(1.0)
-    succeed(breaker)
-    fail(breaker, 10)
+    breaker.succeed()
+    breaker.fail(10)
     assert counted == [1, 2, 3, 1]
     assert (breaker.snapshot().trips, breaker.snapshot().consecutive_trips) == (4, 1)
 
 
 def test_a_break_of_zero_makes_the_next_call_a_probe(build, events):
     breaker = build(break_duration=0)
-    fail(breaker, 10)
+    breaker.fail(10)
     assert breaker.state is CircuitState.HALF_OPEN
     assert breaker.retry_after == 0.0
-    succeed(breaker)
+    breaker.succeed()
     assert events == ["opened", "half_opened", "closed"]
 
 
@@ -294,7 +242,7 @@ def test_no_break_duration_means_thirty_seconds():
 def test_time_in_state_runs_from_the_change_and_half_open_from_the_end_of_the_break(breaker, clock):
     clock.advance(2.0)
     assert breaker.snapshot().time_in_state == 2.0
-    fail(breaker, 10)
+    breaker.fail(10)
     assert breaker.snapshot().time_in_state == 0.0
     clock.advance(1.25)
     assert (breaker.state, breaker.snapshot().time_in_state) == (CircuitState.HALF_OPEN, 0.25)
@@ -305,11 +253,11 @@ def test_time_in_state_runs_from_the_change_and_half_open_from_the_end_of_the_br
 def test_a_clock_that_steps_back_changes_no_state_and_forgets_nothing(build, clock):
     breaker = build(min_throughput=3)
     clock.set(100.0)
-    fail(breaker, 2)
+    breaker.fail(2)
     clock.set(50.0)
     assert breaker.snapshot().throughput == 2
-    succeed(breaker)
-    fail(breaker)
+    breaker.succeed()
+    breaker.fail()
     assert breaker.state is CircuitState.OPEN
     clock.set(0.0)
     assert breaker.state is CircuitState.OPEN
@@ -320,24 +268,24 @@ def test_a_clock_that_steps_back_changes_no_state_and_forgets_nothing(build, clo
 def test_a_clock_that_shows_the_time_of_day_is_as_good_as_any(build, clock):
     clock.set(1_760_000_000.0)
     breaker = build()
-    fail(breaker, 10)
-    assert rejection(breaker).retry_after == 1.0
+    breaker.fail(10)
+    assert breaker.rejection().retry_after == 1.0
     clock.advance(1.0)
-    succeed(breaker)
+    breaker.succeed()
 
 
 def test_a_success_closes_with_a_window_that_is_empty(breaker, clock):
-    fail(breaker, 10)
+    breaker.fail(10)
     clock.advance(1.0)
-    succeed(breaker)
+    breaker.succeed()
     assert breaker.snapshot().throughput == 0
-    fail(breaker, 9)
+    breaker.fail(9)
     assert breaker.state is CircuitState.CLOSED
 
 
 def test_a_hundred_refusals_have_one_traceback_that_does_not_grow(breaker):
-    fail(breaker, 10)
-    errors = [rejection(breaker) for _ in range(100)]
+    breaker.fail(10)
+    errors = [breaker.rejection() for _ in range(100)]
     depths = set()
     for error in errors:
         depth, traceback = 0, error.__traceback__
@@ -349,19 +297,19 @@ def test_a_hundred_refusals_have_one_traceback_that_does_not_grow(breaker):
 
 
 def test_the_last_failure_is_the_exception_that_opened_it(breaker):
-    error = DownError("the last")
-    fail(breaker, 9)
-    fail(breaker, error=error)
+    error = ConnectionError("the last")
+    breaker.fail(9)
+    breaker.fail(error=error)
     assert breaker.last_failure is error
-    assert rejection(breaker).last_failure is error
+    assert breaker.rejection().last_failure is error
 
 
 def test_opened_by_a_result_it_has_no_last_failure(build):
     breaker = build(handle_result=lambda result: result == 99)
-    fail(breaker, 9)
+    breaker.fail(9)
     assert breaker.call(lambda: 99) == 99
     assert breaker.state is CircuitState.OPEN
-    assert rejection(breaker).last_failure is None
+    assert breaker.rejection().last_failure is None
 
 
 def test_the_last_failure_is_known_to_the_generator(build):
@@ -369,8 +317,8 @@ def test_the_last_failure_is_known_to_the_generator(build):
     breaker = build(
         consecutive_failures=1, break_duration_generator=lambda trips: seen.append(breaker.last_failure) or 1
     )
-    error = DownError()
-    fail(breaker, error=error)
+    error = ConnectionError()
+    breaker.fail(error=error)
     assert seen == [error]
 
 
@@ -398,80 +346,14 @@ def test_slow_calls_trip_at_their_own_ratio_though_they_succeed(build, clock):
         if error:
             raise error
 
-    with pytest.raises(DownError):
-        breaker.call(take, 5.0, DownError())
+    with pytest.raises(ConnectionError):
+        breaker.call(take, 5.0, ConnectionError())
     breaker.call(take, 5.0)
-    with pytest.raises(DownError):
-        breaker.call(take, 0.1, DownError())
+    with pytest.raises(ConnectionError):
+        breaker.call(take, 0.1, ConnectionError())
     breaker.call(take, 0.1)
     assert breaker.state is CircuitState.CLOSED
     breaker.call(take, 5.0)
     assert breaker.state is CircuitState.OPEN
     snapshot = breaker.snapshot()
     assert (snapshot.slow_call_ratio, snapshot.failure_ratio, snapshot.total_slow) == (0.6, 0.4, 3)
-
-
-def test_an_isolated_breaker_refuses_until_it_is_reset(breaker, clock, events):
-    breaker.isolate("maintenance")
-    clock.advance(3600.0)
-    for _ in range(3):
-        error = rejection(breaker)
-        assert type(error) is CircuitIsolatedError
-        assert (error.reason, error.retry_after, breaker.retry_after) == ("maintenance", None, None)
-    assert breaker.snapshot().total_rejected == 3
-    breaker.reset()
-    succeed(breaker)
-    assert events == ["isolated", "closed"]
-
-
-def test_isolating_never_asks_the_generator(build):
-    counted = []
-    build(break_duration_generator=counted.append).isolate()
-    assert counted == []
-
-
-def test_reset_closes_from_any_state_and_forgets_the_window(breaker):
-    fail(breaker, 9)
-    breaker.reset()
-    assert breaker.snapshot().throughput == 0
-    assert breaker.last_failure is None
-    fail(breaker, 9)
-    assert breaker.state is CircuitState.CLOSED
-    fail(breaker)
-    breaker.reset()
-    assert breaker.state is CircuitState.CLOSED
-
-
-def test_metrics_only_records_but_never_trips_and_says_so_once(build, events):
-    breaker = build(min_throughput=5)
-    breaker.metrics_only()
-    fail(breaker, 3)
-    succeed(breaker, 2)
-    assert breaker.snapshot().failure_ratio == 0.6
-    fail(breaker, 3)
-    assert breaker.state is CircuitState.METRICS_ONLY
-    assert events == ["metrics_only", "exceeded"]
-
-
-def test_a_disabled_breaker_counts_nothing(breaker, events):
-    breaker.disable()
-    fail(breaker, 20)
-    succeed(breaker, 20)
-    breaker.try_enter().ignore()
-    snapshot = breaker.snapshot()
-    assert snapshot.state is CircuitState.DISABLED
-    assert snapshot.throughput == snapshot.total_failures == snapshot.total_successes == 0
-    assert snapshot.total_ignored == 0
-    assert events == ["disabled"]
-
-
-@pytest.mark.parametrize("verb", ["isolate", "reset", "metrics_only", "disable"])
-def test_a_state_set_to_itself_is_no_event(breaker, events, verb):
-    getattr(breaker, verb)()
-    events.clear()
-    getattr(breaker, verb)()
-    assert events == []
-
-
-def test_it_shows_its_name_and_state(breaker):
-    assert repr(breaker) == "<CircuitBreaker 'far' closed>"
