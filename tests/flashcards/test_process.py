@@ -138,9 +138,13 @@ def test_the_summary_tells_what_was_done(words, server):
     assert f"{len(TERMS)} of {len(TERMS)} done" in result.stderr
 
 
-def test_quiet_says_nothing(words, server):
+def test_quiet_tells_errors_only(words, server):
     result = flashcards(words, "--base-url", server.base_url, "--rate", "inf", "--quiet")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    words.write_text("position,term,type\n0,물,n\n1,불,n\n")
+    result = flashcards(words, "--base-url", server.base_url, "--rate", "inf", "--quiet")
+    assert result.exit_code == 1
+    assert result.stderr == "bad rows (1):\n  line 2: position '0' is not an integer above 0\n"
 
 
 def test_bad_rows_are_told_by_line_and_the_rest_proceed(words, server):
@@ -193,7 +197,8 @@ def test_words_that_all_fail_by_the_api_are_its_refusal_and_leave_the_old_cards(
     with EmbeddedServer(rate="inf/s", faults="limit=1") as server:
         result = flashcards(words, "--base-url", server.base_url, "--max-attempts", 1, "--limit", 1)
     assert result.exit_code == 4
-    assert "1 failed words:" in result.stderr
+    assert "failed words (1):\n  1 내가: 429: " in result.stderr
+    assert "every word failed by the API" in result.stderr
     assert words.with_suffix(".tsv").read_text() == "old"
 
 

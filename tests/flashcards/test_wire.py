@@ -149,6 +149,13 @@ def test_the_wait_an_error_asks_for_is_read_from_the_headers_or_from_its_metadat
     assert caught.value.retry_after == 8.0
 
 
+def test_the_reset_of_a_limit_of_which_nothing_is_left_is_a_wait_too():
+    spent = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9s"}
+    with pytest.raises(RateLimitError) as caught:
+        read_answer(200, {}, failure(429, metadata={"headers": spent}))
+    assert caught.value.retry_after == 9.0
+
+
 def test_a_message_of_the_far_side_is_shown_without_key_controls_or_end():
     key = ApiKey("sk-or-v1-secret")
     echo = "x" * (MAX_SHOWN - 5) + "sk-or-v1-secret\x1b[2J\r\n"

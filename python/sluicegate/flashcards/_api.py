@@ -53,6 +53,12 @@ from ._wire import (
 BREAK_DURATION = 30.0
 """Seconds the breaker stays open, and words wait."""
 
+SAMPLING_DURATION = 30.0
+"""Seconds over which failures are counted: at a request a second, ten would hold too few to judge by."""
+
+CONSECUTIVE_FAILURES = 10
+"""Failures in a row that open it however slowly they come."""
+
 MAX_TRIPS = 3
 """How many breaks in a row are waited for; a probe that fails after the last one ends the run."""
 
@@ -100,6 +106,8 @@ class Api:
             name="api",
             clock=clock,
             break_duration=BREAK_DURATION,
+            sampling_duration=SAMPLING_DURATION,
+            consecutive_failures=CONSECUTIVE_FAILURES,
             handle=_shows_an_outage,
             ignore=_shows_nothing,
         )
@@ -126,6 +134,7 @@ class Api:
                 max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency
             ),
             transport=transport,
+            trust_env=base_url is None,  # no proxy stands between the job and the server it brings along
         )
 
     async def __aenter__(self) -> Self:
@@ -203,7 +212,8 @@ class Api:
 
     async def _wait_for_the_break(self) -> None:
         if self.breaker.snapshot().consecutive_trips > MAX_TRIPS:
-            raise OutageError(f"the API was still out of order after {MAX_TRIPS} breaks")
+            last = self.breaker.last_failure
+            raise OutageError(f"the API was still out of order after {MAX_TRIPS} breaks: {last}") from last
         if self.breaker.state is CircuitState.OPEN:
             await pause(self.breaker.retry_after or 0.0, self._clock)
 

@@ -95,6 +95,7 @@ def process(job: Job) -> int:
         return _complain(console, "interrupted", Exit.INTERRUPTED)
     if not job.quiet:
         summary.print(console)
+    summary.print_errors(console)
     if job.as_json:
         print(summary.as_json())
     return summary.exit_code
@@ -189,7 +190,7 @@ async def _run(
     stats, snapshot = api.admission.limiter.stats(), api.breaker.snapshot()
     return Summary(
         end=end,
-        reason=run.reason,
+        reason=run.reason or ("every word failed by the API" if run.failed_by_api else ""),
         exit_code=code,
         output=(str(path) if path else "<stdout>") if written else None,
         words=len(vocabulary.items),

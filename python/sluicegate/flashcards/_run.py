@@ -85,7 +85,6 @@ class Run:
         concurrency: int,
         window: int,
     ) -> None:
-        self.failed: list[FailedWord] = []
         self.end = End.COMPLETED
         self.reason = ""
         self._items = items
@@ -94,7 +93,8 @@ class Run:
         self._tally = tally
         self._concurrency = min(concurrency, max(1, len(items)))
         self._window = max(window, self._concurrency)
-        self._held_back: dict[int, Cards | FailedWord] = {}
+        self._held_back: dict[int, Cards | None] = {}
+        self._failed: dict[int, FailedWord] = {}
         self._next_to_write = 0
         self._moved = asyncio.Event()
         self._workers: list[asyncio.Task[None]] = []
@@ -127,9 +127,15 @@ class Run:
         return len(self._items)
 
     @property
+    def failed(self) -> list[FailedWord]:
+        """The words without cards so far, in input order."""
+        return [self._failed[index] for index in sorted(self._failed)]
+
+    @property
     def failed_by_api(self) -> bool:
         """Whether every single word failed, and each because of the far side."""
-        return len(self.failed) == len(self._items) > 0 and all(word.by_api for word in self.failed)
+        failed = self._failed.values()
+        return len(failed) == len(self._items) > 0 and all(word.by_api for word in failed)
 
     def stop(self, end: End, reason: str = "") -> None:
         """Begin nothing more: calls in flight are finished, whatever waits is given up."""
@@ -177,15 +183,17 @@ class Run:
 
     def _deliver(self, index: int, outcome: Cards | FailedWord) -> None:
         self._tally.words += 1
-        self._held_back[index] = outcome
-        while (ready := self._held_back.pop(self._next_to_write, None)) is not None:
-            item = self._items[self._next_to_write]
+        if isinstance(outcome, FailedWord):
+            self._failed[index] = outcome
+            self._held_back[index] = None
+        else:
+            self._tally.rejected_rows += outcome.rejected
+            self._held_back[index] = outcome
+        while self._next_to_write in self._held_back:
+            cards = self._held_back.pop(self._next_to_write)
+            if cards is not None:
+                self._writer.write(self._items[self._next_to_write], cards.cards)
+                self._tally.rows += len(cards.cards)
             self._next_to_write += 1
-            if isinstance(ready, FailedWord):
-                self.failed.append(ready)
-            else:
-                self._writer.write(item, ready.cards)
-                self._tally.rows += len(ready.cards)
-                self._tally.rejected_rows += ready.rejected
         self._moved.set()
         self._moved.clear()

@@ -88,22 +88,25 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "words_per_second": round(self.tally.words / self.seconds, 3) if self.seconds else 0.0,
         }
-        return json.dumps(told, ensure_ascii=False)
+        return json.dumps(told)
 
     def print(self, console: Console) -> None:
-        """Say it to people."""
+        """Tell people what was done; what went wrong is told by `print_errors`."""
+        table = Table.grid(padding=(0, 2))
+        for name, text in self._lines():
+            table.add_row(name, Text(text))
+        console.print(table)
+
+    def print_errors(self, console: Console) -> None:
+        """Tell people which rows were bad, which words failed, and what stopped the run."""
         say_list(console, "bad rows", [f"line {row.line}: {row.reason}" for row in self.bad_rows])
         say_list(
             console,
             "failed words",
             [f"{word.item.position} {shown(word.item.term)}: {word.reason}" for word in self.failed],
         )
-        table = Table.grid(padding=(0, 2))
-        for name, text in self._lines():
-            table.add_row(name, Text(text))
-        console.print(table)
         if self.reason:
-            say(console, self.reason)
+            say(console, f"flashcards: {self.reason}")
 
     def _lines(self) -> list[tuple[str, str]]:
         tally = self.tally
@@ -141,7 +144,7 @@ def say_list(console: Console, title: str, lines: Sequence[str]) -> None:
     """Print lines under a title, the first `MAX_LISTED` of them."""
     if not lines:
         return
-    say(console, f"{len(lines):,} {title}:")
+    say(console, f"{title} ({len(lines):,}):")
     for line in lines[:MAX_LISTED]:
         say(console, f"  {line}")
     if len(lines) > MAX_LISTED:

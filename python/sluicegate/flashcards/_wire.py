@@ -15,7 +15,7 @@ from typing import Any
 
 from sluicegate import APIError, AuthenticationError, InvalidRequestError, RateLimitError, ServerError
 
-from ._announced import retry_after
+from ._announced import read_announcement, retry_after
 from ._one_line import shown
 from ._secrets import ApiKey
 
@@ -146,11 +146,11 @@ def _api_error(status: int, headers: Mapping[str, str], error: Any, key: ApiKey 
     text = told.get("message")
     reason = shown(text, key) if isinstance(text, str) else ""
     message = f"{code}: {reason or 'no reason given'}"
+    wait = _wait(headers)
     metadata = told.get("metadata")
     repeated = metadata.get("headers") if isinstance(metadata, dict) else None
-    wait = retry_after(headers)
     if wait is None and isinstance(repeated, dict):
-        wait = retry_after({str(name).lower(): str(value) for name, value in repeated.items()})
+        wait = _wait({str(name).lower(): str(value) for name, value in repeated.items()})
     if code == 429:
         return RateLimitError(wait, message=message)
     if code in {401, 403}:
@@ -160,6 +160,16 @@ def _api_error(status: int, headers: Mapping[str, str], error: Any, key: ApiKey 
     if code in {402, 408}:
         return APIError(code, message, retry_after=wait)
     return InvalidRequestError(code, message)
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait: as asked for outright, or until a limit that is used up is reset."""
+    wait = retry_after(headers)
+    if wait is None:
+        announcement = read_announcement(headers)
+        if announcement is not None and announcement.remaining == 0:
+            return announcement.reset
+    return wait
 
 
 def _status_code(code: Any, status: int) -> int:
