@@ -217,9 +217,9 @@ async def test_the_announced_rate_is_never_exceeded(tmp_path):
             super().__init__(*arguments, **options)
             self.times = []
 
-        async def _send(self, body):
+        async def _send(self, call):
             self.times.append(clock.now())
-            return await super()._send(body)
+            return await super()._send(call)
 
     clock = ManualClock(autojump=True, quiet=0.005)
     items = items_of(*TERMS)

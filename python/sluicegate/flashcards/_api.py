@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -75,6 +76,15 @@ class InterruptedCallError(Exception):
     """The run is ending, and this call was not sent any more."""
 
 
+@dataclass(slots=True)
+class _Call:
+    """A call on its way: what is sent, under which limit of its own, and whether it was sent before."""
+
+    body: bytes
+    stage: RateLimiter | None
+    sent: bool = False
+
+
 class Api:
     """The answers of the API itself; an asynchronous context manager that holds its connections.
 
@@ -122,7 +132,6 @@ class Api:
             clock=clock,
             max_attempts=settings.max_attempts,
             retry_on=_may_pass,
-            on_retry=self._retried,
             rng=rng,
         )
         self._guarded = Pipeline(self.breaker, Timeout(settings.timeout, clock=clock), name="api")
@@ -155,14 +164,14 @@ class Api:
             OutageError: it was out of order for too long.
         """
         flight = (_stage1.MODEL, item.term, item.type)
-        body = request_body(_stage1.MODEL, _stage1.message(item))
-        return await self.flights.once(flight, lambda: self._ask(self._stage1, body, _stage1.read_nuance))
+        call = _Call(request_body(_stage1.MODEL, _stage1.message(item)), self._stage1)
+        return await self.flights.once(flight, lambda: self._ask(call, _stage1.read_nuance))
 
     async def cards(self, item: VocabularyItem, nuance: WordNuance) -> Cards:
         """Return the cards stage 2 makes of a word; raises what `nuance` raises."""
         flight = (_stage2.MODEL, item.term, nuance)
-        body = request_body(_stage2.MODEL, _stage2.message(item, nuance))
-        return await self.flights.once(flight, lambda: self._ask(self._stage2, body, _stage2.read_cards))
+        call = _Call(request_body(_stage2.MODEL, _stage2.message(item, nuance)), self._stage2)
+        return await self.flights.once(flight, lambda: self._ask(call, _stage2.read_cards))
 
     @property
     def waiting_for(self) -> tuple[str, float]:
@@ -172,17 +181,16 @@ class Api:
         held = self.admission.held_for
         return ("held by the API", held) if held >= _SHORT_HOLD else ("", 0.0)
 
-    async def _ask(self, stage: RateLimiter | None, body: bytes, read: Callable[[str], T]) -> T:
+    async def _ask(self, call: _Call, read: Callable[[str], T]) -> T:
         """Make a call and read its reply; one that is of no use is asked for once more."""
         try:
-            return await self._read(stage, body, read)
+            return await self._read(call, read)
         except ReplyError:
-            self.tally.retries += 1
-            return await self._read(stage, body, read)
+            return await self._read(call, read)
 
-    async def _read(self, stage: RateLimiter | None, body: bytes, read: Callable[[str], T]) -> T:
+    async def _read(self, call: _Call, read: Callable[[str], T]) -> T:
         try:
-            answer = await self._call(stage, body)
+            answer = await self._answer(call)
             self.tally.spend(answer.usage)
             return read(answer.content)
         except ReplyError as error:
@@ -190,7 +198,7 @@ class Api:
             self.tally.broken_replies += 1
             raise
 
-    async def _call(self, stage: RateLimiter | None, body: bytes) -> Answer:
+    async def _answer(self, call: _Call) -> Answer:
         """Make a call with its retries, and wait out the breaks of the breaker as often as it takes.
 
         Once the breaker is open, one word waits for the end of the break and tries; all others stand behind
@@ -199,11 +207,11 @@ class Api:
         while True:
             try:
                 if self._is_closed():
-                    return await self._retry.call(self._attempt, stage, body)
+                    return await self._retry.call(self._attempt, call)
                 async with self._probing:
                     if not self._is_closed():
                         await self._wait_for_the_break()
-                        return await self._retry.call(self._attempt, stage, body)
+                        return await self._retry.call(self._attempt, call)
             except CircuitOpenError:
                 continue
 
@@ -217,12 +225,12 @@ class Api:
         if self.breaker.state is CircuitState.OPEN:
             await pause(self.breaker.retry_after or 0.0, self._clock)
 
-    async def _attempt(self, stage: RateLimiter | None, body: bytes) -> Answer:
+    async def _attempt(self, call: _Call) -> Answer:
         if self.closing:
             raise InterruptedCallError
-        await self.admission.wait(stage)
+        await self.admission.wait(call.stage)
         try:
-            answer = await self._guarded.call(self._send, body)
+            answer = await self._guarded.call(self._send, call)
         except (APIError, AttemptTimeoutError, UnansweredError) as error:
             self._note(error)
             if self.closing:
@@ -231,12 +239,14 @@ class Api:
         self._refused_last = False
         return answer
 
-    async def _send(self, body: bytes) -> Answer:
+    async def _send(self, call: _Call) -> Answer:
         task = asyncio.current_task()
         self.sending.add(task)
         self.tally.requests += 1
+        self.tally.retries += call.sent
+        call.sent = True
         try:
-            async with self._client.stream("POST", self._url, content=body) as response:
+            async with self._client.stream("POST", self._url, content=call.body) as response:
                 content = await _bounded(response)
         except httpx2.HTTPError as error:
             raise UnansweredError(shown(str(error), self._key) or type(error).__name__) from error
@@ -259,9 +269,6 @@ class Api:
             self.tally.server_errors += is_outage(error)
         else:
             self.tally.connection_errors += 1
-
-    def _retried(self, _attempt: int, _delay: float, _error: Exception | None) -> None:
-        self.tally.retries += 1
 
 
 def _may_pass(error: BaseException) -> bool:

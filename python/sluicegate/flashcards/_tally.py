@@ -15,7 +15,7 @@ class Tally:
         words: brought to an end, with cards or without.
         rows: cards written.
         requests: sent over the wire, every attempt counted.
-        retries: attempts after the first of a call, and calls asked once more for a broken reply.
+        retries: those of the requests that were not the first of their call.
         refusals: answers of 429.
         server_errors: answers of 408 and 5xx, also under HTTP 200.
         connection_errors: connections refused, cut or timed out, and attempts that took too long.
