@@ -1,14 +1,14 @@
 """A limiter's guard for a block or a function: it acquires, or raises."""
 
 import functools
-import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
+from sluicegate._calls import is_coroutine_function, refuse_generator_function
 from sluicegate._errors import LimitExceededError
-from sluicegate._native import Acquire, RateLimitResult
+from sluicegate._native import RateLimitResult
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,31 +22,47 @@ class Acquirer(Protocol):
         """The limiter's name, empty where it has none."""
         ...
 
-    def acquire(self, count: int = 1, timeout: float | timedelta | None = None) -> Acquire:
+    @property
+    def acquire(self) -> Callable[..., Awaitable[RateLimitResult]]:
         """Draw permits, waiting up to `timeout` seconds in a task."""
         ...
 
-    def acquire_blocking(self, count: int = 1, timeout: float | timedelta | None = None) -> RateLimitResult:
+    @property
+    def acquire_blocking(self) -> Callable[..., RateLimitResult]:
         """Draw permits, waiting up to `timeout` seconds in this thread."""
         ...
 
 
 class Limit:
-    """Acquires `count` permits on the way into a block or call, or raises; holds no state of its own.
+    """Acquires permits on the way into a block or call, or raises `LimitExceededError`.
 
-    A context manager for `with` and `async with`, and a decorator for functions and coroutine functions; one
-    guard may be in use many times at once.
+    A context manager for `with` and `async with`, and a decorator for functions and coroutine functions. It
+    holds no state of its own: one guard may be in use many times at once.
+
+    Args:
+        limiter: Whose permits to acquire.
+        asked: What to ask of it: a count, or a key and a count.
+        timeout: The longest wait in seconds, 0 for none at all; None for any.
+        counts: What to ask of it by name, where it goes by names.
     """
 
-    __slots__ = ("_count", "_limiter", "_timeout")
+    __slots__ = ("_asked", "_counts", "_limiter", "_timeout")
 
-    def __init__(self, limiter: Acquirer, count: int = 1, timeout: float | timedelta | None = None) -> None:
+    def __init__(
+        self,
+        limiter: Acquirer,
+        *asked: object,
+        timeout: float | timedelta | None = None,
+        **counts: int,
+    ) -> None:
         self._limiter = limiter
-        self._count = count
+        self._asked = asked
         self._timeout = timeout
+        self._counts = counts
 
     def __enter__(self) -> RateLimitResult:
-        return self._granted(self._limiter.acquire_blocking(self._count, self._timeout))
+        acquire = self._limiter.acquire_blocking
+        return self._granted(acquire(*self._asked, timeout=self._timeout, **self._counts))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -54,7 +70,8 @@ class Limit:
         """Leave the block: what was acquired stays used."""
 
     async def __aenter__(self) -> RateLimitResult:
-        return self._granted(await self._limiter.acquire(self._count, self._timeout))
+        acquire = self._limiter.acquire
+        return self._granted(await acquire(*self._asked, timeout=self._timeout, **self._counts))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -62,13 +79,18 @@ class Limit:
         """Leave the block: what was acquired stays used."""
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a function or coroutine function: every call acquires first."""
-        if inspect.iscoroutinefunction(func):
+        """Decorate a function or coroutine function: every call acquires first.
+
+        Raises:
+            TypeError: It is a generator function, which would be through the guard before it has begun.
+        """
+        refuse_generator_function(func, "a limit")
+        if is_coroutine_function(func):
 
             @functools.wraps(func)
             async def limited_async(*args: P.args, **kwargs: P.kwargs) -> Any:
                 async with self:
-                    return await func(*args, **kwargs)
+                    return await cast(Callable[..., Awaitable[Any]], func)(*args, **kwargs)
 
             return cast(Callable[P, R], limited_async)
 
@@ -80,16 +102,18 @@ class Limit:
         return limited
 
     def __repr__(self) -> str:
-        return f"{self._limiter!r}.limit({self._count}, timeout={self._timeout!r})"
+        named = [f"{name}={count}" for name, count in self._counts.items()]
+        asked = ", ".join([*map(repr, self._asked), *named, f"timeout={self._timeout!r}"])
+        return f"{self._limiter!r}.limit({asked})"
 
     def _granted(self, result: RateLimitResult) -> RateLimitResult:
         if result.allowed:
             return result
-        limiter = self._limiter.name or "the limiter"
+        limiter = self._limiter
         raise LimitExceededError(
-            f"{limiter} refuses {self._count} permits, {result.remaining} of {result.limit} are left: "
+            f"{limiter.name or 'the rate limiter'} refuses, with {result.remaining} of {result.limit} left: "
             f"try again in {result.retry_after:.3f} s",
-            policy=self._limiter.name,
+            policy=limiter.name,
             retry_after=result.retry_after,
             limit=result.limit,
             remaining=result.remaining,

@@ -1,21 +1,17 @@
 """The rate limiter: native decisions, with the waiting and the guards that services use."""
 
-from collections.abc import Callable
 from datetime import timedelta
-from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Self
 
 from sluicegate import _native
 from sluicegate._limit import Limit
 from sluicegate._rate_limiter_config import RateLimiterConfig, read_configs
 from sluicegate._reservation import TokenReservation
-from sluicegate._time import Clock, resolve_clock, sleep_until, sleep_until_blocking
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from sluicegate._time import Clock, resolve_clock
+from sluicegate._waiting import Guarding, Waiting
 
 
-class RateLimiter(_native.RateLimiter):
+class RateLimiter(Waiting, Guarding, _native.RateLimiter):
     """At most so many permits at once and so many in a time, exact at any rate.
 
     The generic cell rate algorithm (ITU-T I.371) on integers: a decision is one compare-and-swap on one word,
@@ -98,7 +94,7 @@ class RateLimiter(_native.RateLimiter):
             ...     print("admitted")
             admitted
         """
-        return Limit(self, count, timeout)
+        return Limit(self, count, timeout=timeout)
 
     def update(self, *configs: RateLimiterConfig | str) -> None:
         """Change the quotas while in use: the amount used is kept, granted times stand.
@@ -112,52 +108,6 @@ class RateLimiter(_native.RateLimiter):
         self._update([config._quota for config in read])
         self._configs = read
 
-    def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a function or coroutine function: every call waits for one permit."""
-        return Limit(self)(func)
-
-    def __enter__(self) -> Self:
-        self.acquire_blocking()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the block: the permit stays used."""
-
-    async def __aenter__(self) -> Self:
-        await self.acquire()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the block: the permit stays used."""
-
     def __repr__(self) -> str:
         configs = ", ".join(map(repr, self._configs))
         return f"RateLimiter({configs}, name={self._name!r})"
-
-    async def _wait(self, reservation: _native.Reservation) -> _native.RateLimitResult:
-        """Wait in a task until a reservation's time has come; whoever is cancelled gives it back."""
-        began = self._begin_wait()
-        try:
-            await sleep_until(self._clock, reservation.execute_at_ns)
-        except BaseException:
-            reservation.cancel()
-            raise
-        finally:
-            self._end_wait(began)
-        return self._granted()
-
-    def _wait_blocking(self, reservation: _native.Reservation) -> _native.RateLimitResult:
-        """Wait in this thread until a reservation's time has come; whoever is interrupted gives it back."""
-        began = self._begin_wait()
-        try:
-            sleep_until_blocking(self._clock, reservation.execute_at_ns)
-        except BaseException:
-            reservation.cancel()
-            raise
-        finally:
-            self._end_wait(began)
-        return self._granted()

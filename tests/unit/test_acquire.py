@@ -227,7 +227,7 @@ class TestLimit:
         with limiter.limit(timeout=0) as result:
             assert result.remaining == 0
         with (
-            pytest.raises(LimitExceededError, match="search refuses 1 permits") as caught,
+            pytest.raises(LimitExceededError, match="search refuses, with 0 of 1 left") as caught,
             limiter.limit(timeout=0),
         ):
             pass

@@ -1,0 +1,89 @@
+"""What limiters share: waiting for a reservation's time, and guarding blocks and functions."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import ParamSpec, Protocol, TypeVar
+
+from sluicegate._limit import Acquirer, Limit
+from sluicegate._native import RateLimitResult
+from sluicegate._time import Clock, sleep_until, sleep_until_blocking
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Reserved(Protocol):
+    """A charge that waits for its time."""
+
+    @property
+    def execute_at_ns(self) -> int:
+        """When its time comes, in nanoseconds on the limiter's clock."""
+        ...
+
+    def cancel(self) -> object:
+        """Give it back, as far as that is sound."""
+        ...
+
+
+class Waiter(Protocol):
+    """A native limiter that counts who waits, and the clock that they wait on."""
+
+    _clock: Clock
+
+    def _begin_wait(self) -> int: ...
+    def _end_wait(self, began: int) -> None: ...
+    def _granted(self) -> RateLimitResult: ...
+
+
+class Waiting:
+    """Sleeps until a reservation's time has come; whoever is cancelled or interrupted gives it back."""
+
+    __slots__ = ()
+
+    async def _wait(self: Waiter, reservation: Reserved) -> RateLimitResult:
+        began = self._begin_wait()
+        try:
+            await sleep_until(self._clock, reservation.execute_at_ns)
+        except BaseException:
+            reservation.cancel()
+            raise
+        finally:
+            self._end_wait(began)
+        return self._granted()
+
+    def _wait_blocking(self: Waiter, reservation: Reserved) -> RateLimitResult:
+        began = self._begin_wait()
+        try:
+            sleep_until_blocking(self._clock, reservation.execute_at_ns)
+        except BaseException:
+            reservation.cancel()
+            raise
+        finally:
+            self._end_wait(began)
+        return self._granted()
+
+
+class Guarding:
+    """Lets a limiter guard blocks and functions by itself: each waits for one permit, of every unit."""
+
+    __slots__ = ()
+
+    def __call__(self: Acquirer, func: Callable[P, R]) -> Callable[P, R]:
+        """Decorate a function or coroutine function: every call waits for one permit."""
+        return Limit(self)(func)
+
+    def __enter__(self: Acquirer) -> RateLimitResult:
+        return Limit(self).__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the block: the permit stays used."""
+
+    async def __aenter__(self: Acquirer) -> RateLimitResult:
+        return await Limit(self).__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the block: the permit stays used."""
