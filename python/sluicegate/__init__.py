@@ -3,6 +3,7 @@
 from sluicegate._breaker_config import CircuitBreakerConfig
 from sluicegate._breaker_control import CircuitBreakerManualControl, CircuitBreakerStateProvider
 from sluicegate._circuit_breaker import BreakerSnapshot, CircuitBreaker
+from sluicegate._composite_rate_limiter import CompositeRateLimiter
 from sluicegate._errors import (
     APIError,
     AttemptTimeoutError,
@@ -25,7 +26,7 @@ from sluicegate._native import BreakerPermit, MonotonicClock, RateLimiterStats, 
 from sluicegate._pipeline import Pipeline
 from sluicegate._rate_limiter import RateLimiter
 from sluicegate._rate_limiter_config import RateLimiterConfig
-from sluicegate._reservation import TokenReservation
+from sluicegate._reservation import CompositeReservation, TokenReservation
 from sluicegate.policies import Retry, RetryConfig, RetryStats, Timeout, retry_async
 
 __all__ = [
@@ -44,6 +45,8 @@ __all__ = [
     "CircuitIsolatedError",
     "CircuitOpenError",
     "CircuitState",
+    "CompositeRateLimiter",
+    "CompositeReservation",
     "ConfigurationError",
     "InvalidRequestError",
     "Limit",

@@ -9,6 +9,7 @@ mod bandwidth;
 pub mod breaker;
 mod bucket;
 pub mod clock;
+pub mod composite;
 pub mod decision;
 pub mod error;
 mod gcra;

@@ -7,6 +7,7 @@ mod oracle;
 use oracle::window::{Promise, Use};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use sluicegate_core::composite::{self, Share};
 use sluicegate_core::{Clock as _, Grant, ManualClock, Nanos, Quota, Rate, RateLimiter};
 
 fn limiter(promises: &[Promise]) -> RateLimiter {
@@ -129,6 +130,37 @@ proptest! {
                 uses.push(more);
             }
         }
+    }
+
+    #[test]
+    fn several_limiters_are_drawn_from_all_or_not_at_all(
+        requests in promise(),
+        tokens in promise(),
+        steps in vec((0_u64..200, 1_u64..4, 1_u64..6, 0_u64..400, any::<bool>()), 1..40),
+    ) {
+        let (of_requests, of_tokens) = (limiter(&[requests]), limiter(&[tokens]));
+        let clock = ManualClock::new(Nanos::new(3));
+        let (mut asked, mut spent) = (Vec::new(), Vec::new());
+        for (span, count, cost, wait, settles) in steps {
+            clock.advance(Nanos::new(span));
+            let shares = [
+                Share { limiter: &of_requests, count },
+                Share { limiter: &of_tokens, count: cost },
+            ];
+            let before = shares.map(|share| share.limiter.peek(clock.now(), 0));
+            let Ok((grants, _)) = composite::reserve(&shares, &clock, Nanos::new(wait)) else {
+                prop_assert_eq!(shares.map(|share| share.limiter.peek(clock.now(), 0)), before);
+                continue;
+            };
+            let [Some(request), Some(token), ..] = grants else { panic!("two shares, two grants") };
+            prop_assert_eq!(request.execute_at(), token.execute_at());
+            let actual = if settles { cost / 2 } else { cost };
+            of_tokens.commit(&token, &clock, actual);
+            asked.push(Use { at: request.execute_at().get(), count });
+            spent.push(Use { at: token.execute_at().get(), count: actual });
+        }
+        prop_assert!(requests.is_kept_by(&asked));
+        prop_assert!(tokens.is_kept_by(&spent));
     }
 
     #[test]

@@ -39,6 +39,15 @@ impl Clock {
             Self::Manual(clock) => clock.now(),
         }
     }
+
+    /// Tells whether both read the same clock.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Monotonic, Self::Monotonic) => true,
+            (Self::Manual(mine), Self::Manual(theirs)) => Arc::ptr_eq(mine, theirs),
+            _ => false,
+        }
+    }
 }
 
 impl sluicegate_core::Clock for Clock {

@@ -3,6 +3,7 @@
 mod acquire;
 mod breaker;
 mod clock;
+mod composite;
 mod convert;
 mod decision;
 mod errors;
@@ -29,5 +30,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<limiter::RateLimiter>()?;
     module.add_class::<limiter::RateLimiterStats>()?;
     module.add_class::<reservation::Reservation>()?;
+    module.add_class::<composite::CompositeRateLimiter>()?;
     Ok(())
 }

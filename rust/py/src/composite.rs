@@ -1,0 +1,158 @@
+//! Several limiters in one draw: counts by the name of the unit.
+
+use pyo3::IntoPyObjectExt as _;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use sluicegate_core::composite::{self, MAX_SHARES, Share};
+use sluicegate_core::{Clock as _, Decision, Nanos};
+
+use crate::convert::{Count, nanos_or_forever};
+use crate::decision::RateLimitResult;
+use crate::errors::configuration_error;
+use crate::limiter::RateLimiter;
+use crate::reservation::Reservation;
+
+/// The composite's decisions; `sluicegate.CompositeRateLimiter` adds the waiting.
+#[pyclass(frozen, subclass, module = "sluicegate._native")]
+pub(crate) struct CompositeRateLimiter {
+    units: Vec<(String, Py<RateLimiter>)>,
+}
+
+/// The counts of one draw, in the order of the units.
+type Counts = [u64; MAX_SHARES];
+
+impl CompositeRateLimiter {
+    fn first(&self) -> &RateLimiter {
+        // There is one: `new` refuses none at all.
+        self.units[0].1.get()
+    }
+
+    /// Reads counts by name; a unit that is not named is asked for one.
+    fn counts(&self, named: Option<&Bound<'_, PyDict>>) -> PyResult<Counts> {
+        let mut counts = [1; MAX_SHARES];
+        for (name, count) in named.into_iter().flatten() {
+            let place = self.units.iter().position(|(unit, _)| name.eq(unit).unwrap_or(false));
+            let Some(place) = place else {
+                let units: Vec<&str> = self.units.iter().map(|(unit, _)| unit.as_str()).collect();
+                return Err(PyTypeError::new_err(format!(
+                    "this limiter has no unit {name}, only {}",
+                    units.join(", ")
+                )));
+            };
+            counts[place] = count.extract::<Count>()?.0;
+        }
+        Ok(counts)
+    }
+
+    fn with_shares<R>(&self, counts: &Counts, draw: impl FnOnce(&[Share<'_>]) -> R) -> R {
+        let first = Share { limiter: &self.first().core, count: 0 };
+        let mut shares = [first; MAX_SHARES];
+        for ((share, (_, limiter)), count) in shares.iter_mut().zip(&self.units).zip(counts) {
+            *share = Share { limiter: &limiter.get().core, count: *count };
+        }
+        draw(&shares[..self.units.len()])
+    }
+
+    /// Every limiter counts its own share.
+    fn count(&self, allowed: bool, counts: &Counts) {
+        for ((_, limiter), count) in self.units.iter().zip(counts) {
+            limiter.get().tally.decided(allowed, *count);
+        }
+    }
+
+    fn draw(&self, counts: &Counts) -> Decision {
+        let clock = &self.first().clock;
+        let drawn = self.with_shares(counts, |shares| {
+            composite::reserve(shares, clock, Nanos::ZERO).map(|(_, decision)| decision)
+        });
+        let decision = drawn.unwrap_or_else(|refusal| refusal);
+        self.count(decision.allowed, counts);
+        decision
+    }
+}
+
+#[pymethods]
+impl CompositeRateLimiter {
+    #[new]
+    fn new(py: Python<'_>, units: Vec<(String, Py<RateLimiter>)>) -> PyResult<Self> {
+        if units.is_empty() || units.len() > MAX_SHARES {
+            let message = format!("a composite has 1 to {MAX_SHARES} units, not {}", units.len());
+            return Err(configuration_error(py, message, "limiters", units.len()));
+        }
+        if let Some((name, _)) =
+            units.iter().find(|(_, each)| !each.get().clock.is(&units[0].1.get().clock))
+        {
+            let message =
+                format!("all units share one clock, but {name} has another than {}", units[0].0);
+            return Err(configuration_error(py, message, "limiters", name));
+        }
+        Ok(Self { units })
+    }
+
+    /// Draw from every unit or from none, and say whether it was done; never waits.
+    #[pyo3(signature = (**counts))]
+    fn try_acquire(&self, counts: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
+        Ok(self.draw(&self.counts(counts)?).allowed)
+    }
+
+    /// Draw from every unit or from none, and say how things stand; never waits.
+    #[pyo3(signature = (**counts))]
+    fn attempt(&self, counts: Option<&Bound<'_, PyDict>>) -> PyResult<RateLimitResult> {
+        Ok(self.draw(&self.counts(counts)?).into())
+    }
+
+    /// Say what `attempt` would say; draws nothing.
+    #[pyo3(signature = (**counts))]
+    fn peek(&self, counts: Option<&Bound<'_, PyDict>>) -> PyResult<RateLimitResult> {
+        let counts = self.counts(counts)?;
+        let now = self.first().clock.now();
+        Ok(self.with_shares(&counts, |shares| composite::peek(shares, now)).into())
+    }
+
+    /// Charge every unit now for the first start that all allow: a reservation of each, in order,
+    /// or the refusal where that is more than `max_wait` seconds away.
+    #[pyo3(signature = (counts, max_wait = None, field = "max_wait"))]
+    fn _reserve<'py>(
+        &self,
+        py: Python<'py>,
+        counts: &Bound<'py, PyDict>,
+        max_wait: Option<&Bound<'py, PyAny>>,
+        field: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let counts = self.counts(Some(counts))?;
+        let max_wait = nanos_or_forever(max_wait, field)?;
+        let clock = &self.first().clock;
+        let reserved =
+            self.with_shares(&counts, |shares| composite::reserve(shares, clock, max_wait));
+        self.count(reserved.is_ok(), &counts);
+        match reserved {
+            Ok((grants, _)) => {
+                let grants = self.units.iter().zip(grants.iter().flatten());
+                let reservations =
+                    grants.map(|((_, unit), grant)| Reservation::new(unit.clone_ref(py), grant));
+                reservations.collect::<Vec<_>>().into_bound_py_any(py)
+            }
+            Err(refusal) => RateLimitResult::from(refusal).into_bound_py_any(py),
+        }
+    }
+
+    /// Say how things stand after a wait that was granted.
+    fn _granted(&self) -> RateLimitResult {
+        let now = self.first().clock.now();
+        let state = self.with_shares(&[0; MAX_SHARES], |shares| composite::peek(shares, now));
+        Decision { allowed: true, retry_after: Nanos::ZERO, ..state }.into()
+    }
+
+    /// Count a caller that begins to wait, with every unit; returns the present in nanoseconds.
+    fn _begin_wait(&self) -> u64 {
+        self.units.iter().for_each(|(_, unit)| unit.get().tally.begin_wait());
+        self.first().clock.now().get()
+    }
+
+    /// Count a caller that ends its wait, granted or not, which began at `began` nanoseconds.
+    fn _end_wait(&self, began: u64) {
+        let waited = self.first().clock.now() - Nanos::new(began);
+        self.units.iter().for_each(|(_, unit)| unit.get().tally.end_wait(waited));
+    }
+}
