@@ -123,6 +123,48 @@ fn loom_a_cancellation_beside_a_draw_and_a_moved_clock_keeps_the_promise() {
 }
 
 #[test]
+fn loom_a_refund_sees_the_time_of_every_draw_before_it() {
+    loom::model(|| {
+        let shared = Shared::new(&[PROMISE]);
+        let mut uses = vec![shared.draw(2).unwrap()];
+        let first = shared.reserve(1);
+        let canceller = shared.spawn(move |shared| {
+            let due = shared.clock.now() >= first.execute_at();
+            shared.limiter.cancel(&first, &*shared.clock);
+            due.then(|| used(&first, 1))
+        });
+        shared.clock.advance(Nanos::new(24));
+        uses.extend(shared.draw(1));
+        uses.extend(canceller.join().unwrap());
+        uses.extend(shared.draw(1));
+        uses.extend(shared.draw(1));
+        assert!(PROMISE.is_kept_by(&uses), "{uses:?}");
+    });
+}
+
+#[test]
+fn loom_refunds_of_the_same_height_take_turns() {
+    loom::model(|| {
+        let promise = Promise { burst: 4, ..PROMISE };
+        let shared = Shared::new(&[promise]);
+        let [lowest, first] = [shared.reserve(2), shared.reserve(2)];
+        assert_eq!(shared.limiter.commit(&lowest, &*shared.clock, 0), 2);
+        // Charged in the room of the refund, so that both receipts claim the same units.
+        let second = shared.reserve(2);
+        let live = shared.reserve(1);
+        let other = shared.spawn(move |shared| shared.limiter.commit(&first, &*shared.clock, 0));
+        shared.limiter.commit(&second, &*shared.clock, 0);
+        other.join().unwrap();
+        shared.clock.advance(Nanos::new(8));
+        let mut uses = vec![used(&live, 1)];
+        while let Some(more) = shared.draw(1) {
+            uses.push(more);
+        }
+        assert!(promise.is_kept_by(&uses), "{uses:?}");
+    });
+}
+
+#[test]
 fn loom_two_refunds_beside_a_draw_keep_the_promise() {
     loom::model(|| {
         let shared = Shared::new(&[PROMISE]);
