@@ -9,7 +9,8 @@ use crate::quota::Terms;
 /// The word after a grant of `cost` at `present`, or `None` for a refusal.
 #[inline]
 pub(crate) fn step(word: u64, present: u64, cost: u64, capacity: u64) -> Option<u64> {
-    let next = charged(word, present, cost);
+    // At the end of the range nothing is granted any more.
+    let next = word.max(present).checked_add(cost)?;
     (next <= present.saturating_add(capacity)).then_some(next)
 }
 
@@ -44,6 +45,8 @@ mod tests {
     #[test]
     fn the_end_of_the_range_refuses() {
         assert_eq!(step(u64::MAX, 10, 1, 5), None);
+        assert_eq!(step(0, u64::MAX, 1, 5), None);
+        assert_eq!(step(0, u64::MAX - 3, 4, 5), None);
         assert_eq!(charged(u64::MAX, 10, 1), u64::MAX);
     }
 }
