@@ -112,10 +112,7 @@ impl Terms {
     #[cold]
     #[inline(never)]
     fn units_before(&self, back: Nanos) -> u64 {
-        let back = back.get();
-        let down = self.slope.climb(back);
-        let down = down + u64::from(self.slope.time_to_climb(down) != Some(back));
-        self.origin.saturating_sub(down)
+        self.origin.saturating_sub(self.slope.climb_up(back.get()))
     }
 
     /// The first instant at which the line is at `units` or above, [`Nanos::MAX`] for never.
@@ -124,9 +121,7 @@ impl Terms {
             let climb = self.slope.time_to_climb(units - self.origin);
             return climb.map_or(Nanos::MAX, |nanos| self.since + Nanos::new(nanos));
         }
-        // The last instant before `since` at which the line is still below `units` is the first
-        // at which it has climbed one unit more on the way back.
-        let back = self.slope.time_to_climb(self.origin - units + 1).map(|nanos| nanos - 1);
+        let back = self.slope.time_within(self.origin - units);
         back.map_or(Nanos::ZERO, |nanos| self.since - Nanos::new(nanos))
     }
 
@@ -184,6 +179,12 @@ mod tests {
         assert_eq!(Quota::new(rate, 1).unwrap_err().field, "rate");
     }
 
+    #[test]
+    fn a_line_that_began_at_the_end_of_time_reaches_back_to_its_origin() {
+        let terms = quota(3_999_999_999, Nanos::from_secs(1), 1).terms(Nanos::MAX, u64::MAX);
+        assert_eq!(terms.units(Nanos::ZERO), 0);
+    }
+
     proptest! {
         #[test]
         fn an_instant_is_the_first_at_its_units(
@@ -202,6 +203,20 @@ mod tests {
                 let earlier = Nanos::new(instant.get().wrapping_sub(1));
                 prop_assert!(instant == Nanos::ZERO || terms.units(earlier) < units);
             }
+        }
+
+        #[test]
+        fn the_line_is_a_floor_on_both_sides_of_its_beginning(
+            permits in 0_u64..4_000_000_000,
+            period in 1_000_000_000_u64..1 << 50,
+            since in 0..1_u64 << 55,
+            now in 0..1_u64 << 56,
+        ) {
+            let origin = 1_u64 << 60;
+            let terms = quota(permits, Nanos::new(period), 1).terms(Nanos::new(since), origin);
+            let (rise, run) = (i128::from(terms.slope.rise), i128::from(terms.slope.run));
+            let units = i128::from(origin) + ((i128::from(now) - i128::from(since)) * rise).div_euclid(run);
+            prop_assert_eq!(i128::from(terms.units(Nanos::new(now))), units.max(0));
         }
 
         #[test]

@@ -118,6 +118,18 @@ impl Slope {
         u64::try_from(nanos * u128::from(self.whole) + fraction).unwrap_or(u64::MAX)
     }
 
+    /// ⌈`nanos` · rise / run⌉, by division: for what is off the way of decisions.
+    pub(crate) fn climb_up(&self, nanos: u64) -> u64 {
+        let product = u128::from(nanos) * u128::from(self.rise);
+        u64::try_from(product.div_ceil(self.run.into())).unwrap_or(u64::MAX)
+    }
+
+    /// The most nanoseconds in which it climbs by no more than `units`, or `None` for any number.
+    pub(crate) fn time_within(&self, units: u64) -> Option<u64> {
+        let nanos = u128::from(units) * u128::from(self.run);
+        u64::try_from(nanos.checked_div(self.rise.into())?).ok()
+    }
+
     /// The least number of nanoseconds in which it climbs by `units`, or `None` for never.
     pub(crate) fn time_to_climb(&self, units: u64) -> Option<u64> {
         if units == 0 {
