@@ -3,7 +3,7 @@
 use crate::bucket;
 use crate::clock::Clock;
 use crate::decision::Decision;
-use crate::gcra;
+use crate::gcra::{self, SEALED};
 use crate::ledger::Ledger;
 use crate::nanos::Nanos;
 use crate::quota::{Quota, Terms};
@@ -112,9 +112,10 @@ impl Line {
 /// A quota in force and its word, alone on their cache lines.
 ///
 /// As built, the first line is in force and never written again, so that reading it takes no second
-/// look. After that two lines take turns: a change is written to the idle one and comes into force with the version,
-/// so that a reader is never kept waiting, not even by a writer that died. The word stays where it
-/// is as long as the unit does; where the unit must change, the other cell starts with what is owed.
+/// look. After that two lines take turns: a change is written to the idle one and comes into force
+/// with the version, so that a reader is never kept waiting, not even by a writer that died. The
+/// word stays where it is as long as the unit does. Where the unit must change, the word is sealed
+/// and the other cell starts with what is owed: a decision in flight finds the seal and starts over.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Bandwidth {
@@ -179,7 +180,10 @@ impl Bandwidth {
     ) -> R {
         // As in `in_force`, without a copy of the terms.
         if self.version.load(Ordering::Relaxed) == 0 {
-            return answer(&self.first, self.cells[0].take(&self.first, now, count));
+            let taken = self.cells[0].take(&self.first, now, count);
+            if taken != Err(SEALED) {
+                return answer(&self.first, taken);
+            }
         }
         self.take_latest(now, count, answer)
     }
@@ -192,15 +196,25 @@ impl Bandwidth {
         count: u64,
         answer: impl FnOnce(&Terms, Result<u64, u64>) -> R,
     ) -> R {
-        let InForce { terms, cell, .. } = self.latest();
-        answer(&terms, cell.take(&terms, now, count))
+        loop {
+            let InForce { terms, cell, epoch } = self.latest();
+            let taken = cell.take(&terms, now, count);
+            if taken != Err(SEALED) || !self.is_replaced(epoch) {
+                return answer(&terms, taken);
+            }
+        }
     }
 
     /// Says what [`Self::take`] would say of `count` permits at `now`, and draws nothing.
     pub(crate) fn judge(&self, now: Nanos, count: u64) -> Decision {
-        let InForce { terms, cell, .. } = self.in_force();
-        // Relaxed: only to judge by; a charge reads it again.
-        let word = cell.word.load(Ordering::Relaxed);
+        let (terms, word) = loop {
+            let InForce { terms, cell, epoch } = self.in_force();
+            // Relaxed: only to judge by; a charge reads it again.
+            let word = cell.word.load(Ordering::Relaxed);
+            if word != SEALED || !self.is_replaced(epoch) {
+                break (terms, word);
+            }
+        };
         let step = |cost| gcra::step(word, terms.units(now), cost, terms.capacity);
         match terms.cost(count).and_then(step) {
             Some(next) if count > 0 => Decision::read(&terms, now, next, None),
@@ -220,8 +234,13 @@ impl Bandwidth {
 
     /// Charges `count` permits more whatever is owed.
     pub(crate) fn charge_debt(&self, now: Nanos, count: u64) {
-        let InForce { terms, cell, .. } = self.in_force();
-        bucket::charge(&cell.word, &terms, now, terms.debt(count));
+        loop {
+            let InForce { terms, cell, epoch } = self.in_force();
+            let charged = bucket::charge(&cell.word, &terms, now, terms.debt(count));
+            if charged || !self.is_replaced(epoch) {
+                return;
+            }
+        }
     }
 
     /// Gives back `unused` permits of a charge as far as that is sound: how many whole ones.
@@ -246,42 +265,70 @@ impl Bandwidth {
 
     /// Puts another quota in force from `now` on; what is owed stays owed.
     ///
-    /// The caller keeps changes apart. A decision in flight counts as made before the change.
+    /// The caller keeps changes apart. A decision in flight counts as made before the change, or is
+    /// made again after it.
     pub(crate) fn publish(&self, quota: &Quota, now: Nanos) {
         let InForce { terms: before, cell, epoch } = self.in_force();
         let present = before.units(now);
         let shift = before.unit.checked_ilog2();
         if let Some(quota) = shift.and_then(|shift| quota.at_shift(shift)) {
-            self.write(&quota.terms(now, present), epoch);
+            let version = self.write(&quota.terms(now, present), epoch);
+            // Release: the line is whole before it is in force.
+            self.version.store(version, Ordering::Release);
             return;
         }
         let terms = quota.terms(now, 0);
-        // Acquire: every charge made so far is carried over.
         let carry = |word: u64| {
             let owed = u128::from(word.saturating_sub(present)) * u128::from(terms.unit);
             // Rounded up; nothing is owed without a limit.
             let owed = if before.unit == 0 { 0 } else { owed.div_ceil(before.unit.into()) };
-            u64::try_from(owed).unwrap_or(u64::MAX)
+            u64::try_from(owed).unwrap_or(SEALED).min(SEALED - 1)
         };
-        let seen = cell.word.load(Ordering::Acquire);
         let next = &self.cells[usize::from(epoch & 1 == 0)];
         next.ledger.restart();
-        // Relaxed: the version published next orders it.
-        next.word.store(carry(seen), Ordering::Relaxed);
-        self.write(&terms, epoch.wrapping_add(1));
-        // What decisions in flight charged to the old word meanwhile is owed on the new one too.
-        let late = carry(cell.word.load(Ordering::Acquire)).saturating_sub(carry(seen));
-        next.word.fetch_add(late, Ordering::Relaxed);
+        let version = self.write(&terms, epoch.wrapping_add(1));
+        let seal = |seen| {
+            // Relaxed: the seal orders it.
+            next.word.store(carry(seen), Ordering::Relaxed);
+            Some(SEALED)
+        };
+        // Release: whoever finds the seal also finds the line and the word that take over.
+        let _ = cell.word.fetch_update(Ordering::Release, Ordering::Relaxed, seal);
+        // Release: the line is whole before it is in force; whoever found the seal may be first.
+        self.version.store(version, Ordering::Release);
     }
 
-    fn write(&self, terms: &Terms, epoch: u64) {
+    /// Writes the idle line, and says which version puts it in force.
+    fn write(&self, terms: &Terms, epoch: u64) -> u64 {
         // Relaxed: only one change at a time, so this is its own last version.
         let version = self.version.load(Ordering::Relaxed) + 1;
         // Release fence: whoever reads a field written below sees the present version or a later
         // one, and so throws away what it read under the one before.
         fence(Ordering::Release);
         self.lines[usize::from(version & 1 == 1)].write(terms, epoch);
-        // Release: the line is whole before it is in force.
-        self.version.store(version, Ordering::Release);
+        version
+    }
+
+    /// Tells whether the sealed cell of `epoch` has a successor, which is in force from then on: a
+    /// decision never waits for the change, not even for one that died half way.
+    #[cold]
+    fn is_replaced(&self, epoch: u64) -> bool {
+        // Acquire fence: pairs with the seal that the caller read.
+        fence(Ordering::Acquire);
+        // Acquire: the line of this version is written before it.
+        let version = self.version.load(Ordering::Acquire);
+        let odd = usize::from(version & 1 == 1);
+        // Relaxed: should the line in force be written again, the version has moved on as well.
+        let [current, idle] =
+            [odd, 1 - odd].map(|index| self.lines[index].epoch.load(Ordering::Relaxed));
+        if current == epoch && idle == epoch.wrapping_add(1) {
+            // Release: as in `publish`. A lost race means that it is in force already.
+            let next = version + 1;
+            let _ =
+                self.version.compare_exchange(version, next, Ordering::Release, Ordering::Relaxed);
+            return true;
+        }
+        // At the end of its range a word may look sealed.
+        current != epoch
     }
 }

@@ -1,6 +1,6 @@
 //! The one compare-and-swap loop over one word.
 
-use crate::gcra;
+use crate::gcra::{self, SEALED};
 use crate::nanos::Nanos;
 use crate::quota::Terms;
 use crate::sync::{AtomicU64, Ordering};
@@ -27,10 +27,10 @@ pub(crate) fn take(word: &AtomicU64, terms: &Terms, now: Nanos, cost: u64) -> Re
     }
 }
 
-/// Charges `cost` at `now` whatever is owed already: debt passes the capacity.
-pub(crate) fn charge(word: &AtomicU64, terms: &Terms, now: Nanos, cost: u64) {
+/// Charges `cost` at `now` whatever is owed already, past the capacity too; a sealed word declines.
+pub(crate) fn charge(word: &AtomicU64, terms: &Terms, now: Nanos, cost: u64) -> bool {
     let present = terms.units(now);
-    let owe = |seen| Some(gcra::charged(seen, present, cost));
-    // Release and Relaxed as in `take`; the closure never declines.
-    let _ = word.fetch_update(Ordering::Release, Ordering::Relaxed, owe);
+    let owe = |seen| (seen != SEALED).then(|| gcra::charged(seen, present, cost));
+    // Release and Relaxed as in `take`.
+    word.fetch_update(Ordering::Release, Ordering::Relaxed, owe).is_ok()
 }

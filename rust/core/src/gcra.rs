@@ -6,6 +6,9 @@
 
 use crate::quota::Terms;
 
+/// A word that is no more: another has taken its place. No charge brings a word there.
+pub(crate) const SEALED: u64 = u64::MAX;
+
 /// The word after a grant of `cost` at `present`, or `None` for a refusal.
 #[inline]
 pub(crate) fn step(word: u64, present: u64, cost: u64, capacity: u64) -> Option<u64> {
@@ -17,7 +20,7 @@ pub(crate) fn step(word: u64, present: u64, cost: u64, capacity: u64) -> Option<
 /// The word after a charge of `cost` at `present`, granted or not; debt may pass the capacity.
 #[inline]
 pub(crate) fn charged(word: u64, present: u64, cost: u64) -> u64 {
-    word.max(present).saturating_add(cost)
+    word.max(present).saturating_add(cost).min(SEALED - 1)
 }
 
 /// The units at which a request for `cost` is granted: the present where it is now.
@@ -47,6 +50,11 @@ mod tests {
         assert_eq!(step(u64::MAX, 10, 1, 5), None);
         assert_eq!(step(0, u64::MAX, 1, 5), None);
         assert_eq!(step(0, u64::MAX - 3, 4, 5), None);
-        assert_eq!(charged(u64::MAX, 10, 1), u64::MAX);
+        assert_eq!(charged(u64::MAX - 2, 10, 7), SEALED - 1);
+    }
+
+    #[test]
+    fn a_sealed_word_refuses_even_a_peek() {
+        assert_eq!(step(SEALED, 10, 0, 5), None);
     }
 }

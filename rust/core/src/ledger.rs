@@ -1,7 +1,7 @@
 //! Reserving ahead of a word, and the sound return of what was not used.
 
 use crate::clock::Clock;
-use crate::gcra;
+use crate::gcra::{self, SEALED};
 use crate::quota::Terms;
 use crate::sync::{self, AtomicU64, Ordering};
 
@@ -110,6 +110,9 @@ impl Ledger {
             let returned = self.returned.load(Ordering::Relaxed);
             // Acquire: pairs with the release of the charge or refund that is read.
             let seen = word.load(Ordering::Acquire);
+            if seen == SEALED {
+                break;
+            }
             // Acquire, after the word: the holds of all who are charged in it.
             let hold = self.hold.load(Ordering::Acquire);
             // The clock after the word: no charge in it is newer than the present it is judged by.

@@ -221,6 +221,43 @@ fn loom_a_change_of_the_rate_loses_no_draw() {
 }
 
 #[test]
+fn loom_a_change_of_the_unit_loses_no_draw() {
+    loom::model(|| {
+        let shared = Shared::new(&[PROMISE]);
+        let updater = shared.spawn(|shared| {
+            // A permit is worth eight units before, and 1,024 after.
+            let quota = quota(Promise { period: 1_000, ..PROMISE });
+            shared.limiter.update(shared.clock.now(), &[quota]).unwrap();
+        });
+        let other = shared.spawn(|shared| shared.draw(1));
+        let mine = [shared.draw(1), shared.draw(1)];
+        let other = other.join().unwrap();
+        updater.join().unwrap();
+        assert_eq!(mine.iter().chain([&other]).flatten().count(), 2);
+        assert_eq!(shared.remaining(), 0);
+    });
+}
+
+#[test]
+fn loom_a_change_of_the_unit_loses_no_debt_and_no_refund_revives_the_old_word() {
+    loom::model(|| {
+        let shared = Shared::new(&[PROMISE]);
+        let settled = shared.reserve(1);
+        let cancelled = shared.reserve(2);
+        let settler = shared.spawn(move |shared| {
+            shared.limiter.cancel(&cancelled, &*shared.clock);
+            shared.limiter.commit(&settled, &*shared.clock, 5);
+        });
+        let slow = quota(Promise { period: 1_000, ..PROMISE });
+        shared.limiter.update(shared.clock.now(), &[slow]).unwrap();
+        settler.join().unwrap();
+        // Five permits are owed, and the two that were cancelled if the change came before that.
+        let owed = shared.limiter.peek(shared.clock.now(), 0).reset_after.get() / 1_000;
+        assert!([5, 7].contains(&owed), "{owed}");
+    });
+}
+
+#[test]
 fn loom_two_bandwidths_are_drawn_from_together_or_not_at_all() {
     loom::model(|| {
         let narrow = Promise { burst: 1, ..PROMISE };
