@@ -81,6 +81,7 @@ def test_a_file_that_is_no_vocabulary_is_usage_and_writes_nothing(words, content
         ("--stage1-rate", ""),
         ("--timeout", "0"),
         ("--max-attempts", "0"),
+        ("--format", "pdf"),
         ("--nonsense",),
     ],
 )

@@ -129,6 +129,11 @@ def test_a_run_without_key_and_base_url_brings_its_own_server(words):
     assert summary["requests"] >= 2 * len(TERMS)
 
 
+def test_no_proxy_stands_before_the_server_it_brings(words, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert flashcards(words, "--limit", 1).exit_code == 0
+
+
 def test_the_summary_tells_what_was_done(words, server):
     result = flashcards(words, "--base-url", server.base_url, "--rate", "inf")
     assert result.exit_code == 0

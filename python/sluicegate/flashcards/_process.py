@@ -19,6 +19,7 @@ from rich.console import Console
 from sluicegate import ConfigurationError, RateLimiterConfig
 
 from ._api import Api
+from ._format import Format
 from ._one_line import os_reason
 from ._output import OutputError, TsvOutput
 from ._progress import Display, Picture
@@ -31,6 +32,7 @@ from ._vocabulary import Vocabulary, VocabularyError, read_vocabulary
 STDIN = Path("-")
 """The name that stands for the standard input."""
 
+_WRITERS = {Format.TSV: TsvOutput}
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -55,6 +57,7 @@ class Job:
     Attributes:
         file: the vocabulary; `STDIN` for the standard input.
         output: where the cards go; None for beside the file, or from the standard input to standard output.
+        format: the form they are written in.
         start_from: the first data row that is taken, counted from 1.
         limit: how many data rows are taken; None for all.
         batch_size: words each worker may run ahead of the oldest unfinished one.
@@ -66,6 +69,7 @@ class Job:
 
     file: Path
     output: Path | None = None
+    format: Format = Format.TSV
     start_from: int = 1
     limit: int | None = None
     batch_size: int = 10
@@ -138,14 +142,21 @@ def _rows(job: Job, stream: BinaryIO, source: str) -> Vocabulary:
 
 def _output(job: Job) -> Path | None:
     if job.output is None:
-        output = None if job.file == STDIN else job.file.with_suffix(".tsv")
+        output = None if job.file == STDIN else job.file.with_suffix(f".{job.format}")
     else:
         output = None if job.output == STDIN else job.output
     if output is None and job.as_json:
         raise _UsageError("--json needs the standard output for itself; say where the cards go with --output")
-    if output is not None and job.file != STDIN and output.exists() and output.samefile(job.file):
+    if output is not None and _is_same_file(output, job.file):
         raise _UsageError(f"{output} is the vocabulary itself")
     return output
+
+
+def _is_same_file(output: Path, file: Path) -> bool:
+    try:
+        return output.samefile(file)
+    except OSError:  # one of them is not there
+        return False
 
 
 @contextlib.asynccontextmanager
@@ -165,7 +176,7 @@ async def _run(
     job: Job, settings: Settings, vocabulary: Vocabulary, path: Path | None, console: Console
 ) -> Summary:
     tally = Tally()
-    with TsvOutput(path) as output:
+    with _WRITERS[job.format](path) as output:
         async with (
             _endpoint(settings, vocabulary) as base_url,
             Api(settings, base_url=base_url, tally=tally) as api,

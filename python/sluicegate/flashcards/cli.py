@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from ._format import Format
+
 app = typer.Typer(
     name="flashcards",
     help="Study cards from a Korean vocabulary, through an API that is limited and paid for.",
@@ -65,6 +67,9 @@ def process(
             rich_help_panel=_WORDS,
         ),
     ] = None,
+    format: Annotated[
+        Format, typer.Option(help="The form of the cards.", rich_help_panel=_WORDS)
+    ] = Format.TSV,
     start_from: Annotated[
         int, typer.Option(min=1, help="The first data row that is taken.", rich_help_panel=_WORDS)
     ] = 1,
@@ -142,6 +147,7 @@ def process(
     job = _process.Job(
         file=file,
         output=output,
+        format=format,
         start_from=start_from,
         limit=limit,
         batch_size=batch_size,
