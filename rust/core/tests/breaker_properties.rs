@@ -19,9 +19,21 @@ enum Step {
     Enter,
     Settle(usize, Outcome),
     Advance(u64),
+    /// Waits as long as the breaker asks, or a nanosecond less.
+    WaitOut(u64),
     Back(u64),
     Force(CircuitState),
-    SetBreak(u64),
+    /// Gives a break to the latest trip, or to the one before.
+    SetBreak(usize, u64),
+}
+
+fn forced() -> impl Strategy<Value = CircuitState> {
+    prop_oneof![
+        2 => Just(CircuitState::Closed),
+        1 => Just(CircuitState::Isolated),
+        1 => Just(CircuitState::MetricsOnly),
+        1 => Just(CircuitState::Disabled)
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -30,25 +42,25 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Outcome::Success),
         1 => Just(Outcome::Ignored)
     ];
-    let forced = prop_oneof![
-        2 => Just(CircuitState::Closed),
-        1 => Just(CircuitState::Isolated),
-        1 => Just(CircuitState::MetricsOnly),
-        1 => Just(CircuitState::Disabled)
-    ];
     prop_oneof![
         20 => Just(Step::Enter),
         20 => (any::<usize>(), outcome).prop_map(|(of, how)| Step::Settle(of, how)),
         8 => prop_oneof![0..SECOND / 10, 0..4 * SECOND, Just(SECOND), Just(31 * SECOND)]
             .prop_map(Step::Advance),
+        3 => (0..2_u64).prop_map(Step::WaitOut),
         1 => (0..SECOND).prop_map(Step::Back),
-        1 => forced.prop_map(Step::Force),
-        2 => (0..8 * SECOND).prop_map(Step::SetBreak),
+        1 => forced().prop_map(Step::Force),
+        3 => (0..2_usize, 0..8 * SECOND).prop_map(|(back, span)| Step::SetBreak(back, span)),
     ]
 }
 
 fn ratio() -> impl Strategy<Value = Ratio> {
     (0..=10_u64).prop_map(|tenths| Ratio::new(tenths, 10).expect("a ratio"))
+}
+
+/// Any span of up to two seconds, or one that the steps of time meet exactly.
+fn span() -> impl Strategy<Value = Nanos> {
+    prop_oneof![(0..2 * SECOND).prop_map(Nanos::new), Just(Nanos::new(SECOND))]
 }
 
 prop_compose! {
@@ -61,8 +73,8 @@ prop_compose! {
             (5..70_u16).prop_map(Sampling::Count)
         ],
         consecutive_failures in prop::option::of(1..5_u64),
-        slow_call_duration in prop::option::of((0..2 * SECOND).prop_map(Nanos::new)),
-        break_duration in (0..3 * SECOND).prop_map(Nanos::new),
+        slow_call_duration in prop::option::of(span()),
+        break_duration in span(),
         half_open_max_calls in 1..6_u8,
         probe_timeout in prop::option::of((1..2 * SECOND).prop_map(Nanos::new)),
     ) -> BreakerOptions {
@@ -81,7 +93,7 @@ struct Pair {
     oracle: Oracle,
     now: u64,
     permits: Vec<(Permit, Ticket)>,
-    trip: Option<(Trip, u64, u64)>,
+    trips: Vec<(Trip, u64, u64)>,
 }
 
 impl Pair {
@@ -89,7 +101,7 @@ impl Pair {
         let config = BreakerConfig::new(options).expect("options that make sense");
         let state = BreakerState::new(Nanos::new(origin));
         let oracle = Oracle::new(options);
-        Self { config, state, origin, oracle, now: 0, permits: Vec::new(), trip: None }
+        Self { config, state, origin, oracle, now: 0, permits: Vec::new(), trips: Vec::new() }
     }
 
     fn apply(&mut self, step: &Step) {
@@ -117,7 +129,7 @@ impl Pair {
                 let expected = self.oracle.settle(ticket, outcome, self.now);
                 if let Some(trip) = change.and_then(|change| change.trip) {
                     assert_eq!(trip.consecutive, self.oracle.consecutive);
-                    self.trip = Some((trip, self.oracle.generation(), self.now));
+                    self.trips.push((trip, self.oracle.generation(), self.now));
                 }
                 let changed = change.map(|change| (change.from, change.to));
                 let crossed =
@@ -125,12 +137,16 @@ impl Pair {
                 assert!(crossed || changed == expected, "{changed:?} {expected:?}");
             }
             Step::Advance(span) => self.now += span,
+            Step::WaitOut(less) => {
+                let wait = self.oracle.retry_after(self.now).unwrap_or(0);
+                self.now += wait.saturating_sub(less);
+            }
             Step::Back(span) => self.now = self.now.saturating_sub(span),
             Step::Force(to) => {
                 assert_eq!(breaker.force(to, now).is_some(), self.oracle.force(to, self.now));
             }
-            Step::SetBreak(duration) => {
-                if let Some((trip, generation, at)) = self.trip {
+            Step::SetBreak(back, duration) => {
+                if let Some(&(trip, generation, at)) = self.trips.iter().rev().nth(back) {
                     breaker.set_break(trip, Nanos::new(duration));
                     self.oracle.set_break(generation, at, duration);
                 }
@@ -167,9 +183,11 @@ proptest! {
     fn a_breaker_lives_as_the_obvious_one_does(
         options in options(),
         origin in prop_oneof![Just(0), Just(1_760_000_000 * SECOND), 0..SECOND],
+        begin in forced(),
         steps in prop::collection::vec(step(), 1..400),
     ) {
         let mut pair = Pair::new(options, origin);
+        pair.apply(&Step::Force(begin));
         for step in steps {
             pair.apply(&step);
             pair.compare();

@@ -289,7 +289,7 @@ impl<'a> Breaker<'a> {
         let end = from_micros(word.deadline());
         let broken_for =
             self.state.since(word.generation()).map_or(Nanos::ZERO, |since| end - since);
-        let lease = micros_up(self.config.lease_after(broken_for)).max(1);
+        let lease = micros_up(self.config.lease_after(broken_for));
         self.advance(word, CircuitState::HalfOpen, lease, now)
     }
 
