@@ -121,7 +121,7 @@ class Summary:
         waited = f" ({span(self.limiter_waited_seconds)} in all)" if self.limiter_waits else ""
         return [
             ("words", f"{words}, in {span(self.seconds)}"),
-            ("cards", f"{cards} → {self.output}" if self.output else f"{cards}, nothing written"),
+            ("cards", f"{cards} in {self.output}" if self.output else f"{cards}, nothing written"),
             ("requests", f"{tally.requests:,}, {tally.retries:,} of them retries"),
             ("refusals", f"{tally.refusals:,} by the API (429)"),
             (
