@@ -65,6 +65,14 @@ def clock():
     return ManualClock(autojump=True)
 
 
+async def until(condition):
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to that")
+
+
 def api_of(clock, far_side, **settings):
     settings = {"base_url": "http://far.side/v1", "rate": "inf/s"} | settings
     return Api(Settings(**settings), clock=clock, transport=far_side, rng=random.Random(1))
@@ -159,8 +167,7 @@ async def test_two_refusals_in_a_row_hold_every_call(clock):
     far_side = FarSide(clock, *[failure(429, headers={"retry-after": "7"})] * 2, stage1())
     async with api_of(clock, far_side) as api:
         refused = [asyncio.create_task(api.nuance(VocabularyItem(1, term, "noun"))) for term in "가나"]
-        while api.tally.refusals < 2:
-            await asyncio.sleep(0)
+        await until(lambda: api.tally.refusals == 2)
         await api.nuance(ITEM)
         await asyncio.gather(*refused)
     assert far_side.times[:2] == [0.0, 0.0]
@@ -171,12 +178,26 @@ async def test_one_refusal_among_answers_makes_its_own_call_wait_alone(clock):
     far_side = FarSide(clock, failure(429, headers={"retry-after": "7"}), stage1())
     async with api_of(clock, far_side) as api:
         refused = asyncio.create_task(api.nuance(VocabularyItem(1, "가", "noun")))
-        while api.tally.refusals < 1:
-            await asyncio.sleep(0)
+        await until(lambda: api.tally.refusals == 1)
         await api.nuance(ITEM)
         await refused
     assert far_side.times[1] == 0.0
     assert far_side.times[2] >= 7.0
+
+
+async def test_refusals_with_an_answer_in_between_are_not_in_a_row(clock):
+    refusal = failure(429, headers={"retry-after": "7"})
+    far_side = FarSide(clock, refusal, stage1(), refusal, stage1())
+    async with api_of(clock, far_side) as api:
+        refused = [asyncio.create_task(api.nuance(VocabularyItem(1, "가", "noun")))]
+        await until(lambda: api.tally.refusals == 1)
+        await api.nuance(ITEM)
+        refused.append(asyncio.create_task(api.nuance(VocabularyItem(1, "나", "noun"))))
+        await until(lambda: api.tally.refusals == 2)
+        await api.nuance(ITEM)
+        await asyncio.gather(*refused)
+    assert far_side.times[:4] == [0.0] * 4
+    assert min(far_side.times[4:]) >= 7.0
 
 
 async def test_a_wait_inside_the_body_of_an_error_counts_too(clock):
@@ -311,8 +332,7 @@ async def test_identical_calls_in_flight_are_made_once(clock):
     same = [VocabularyItem(position, "물", "noun") for position in (5, 5, 900)]
     async with api_of(clock, far_side) as api:
         calls = [asyncio.create_task(api.nuance(item)) for item in [*same, VocabularyItem(1, "불", "noun")]]
-        while len(far_side.requests) < 2:
-            await asyncio.sleep(0)
+        await until(lambda: len(far_side.requests) == 2)
         far_side.arrive.set()
         await asyncio.gather(*calls)
         assert len(far_side.requests) == 2
@@ -326,8 +346,7 @@ async def test_whoever_made_the_shared_call_may_be_cancelled_without_loss_to_the
     far_side.arrive = asyncio.Event()
     async with api_of(clock, far_side) as api:
         first, second, third = (asyncio.create_task(api.nuance(ITEM)) for _ in range(3))
-        while not far_side.requests:
-            await asyncio.sleep(0)
+        await until(lambda: far_side.requests)
         second.cancel()
         first.cancel()
         far_side.arrive.set()
@@ -341,8 +360,7 @@ async def test_a_shared_call_that_fails_fails_for_all_who_share_it(clock):
     far_side.arrive = asyncio.Event()
     async with api_of(clock, far_side) as api:
         calls = [asyncio.create_task(api.nuance(ITEM)) for _ in range(3)]
-        while not far_side.requests:
-            await asyncio.sleep(0)
+        await until(lambda: far_side.requests)
         far_side.arrive.set()
         ends = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(end).__name__ for end in ends} == {"InvalidRequestError"}
@@ -354,8 +372,7 @@ async def test_once_closing_nothing_more_is_sent_and_nothing_more_is_waited_for(
     far_side.arrive = asyncio.Event()
     async with api_of(clock, far_side) as api:
         call = asyncio.create_task(api.nuance(ITEM))
-        while not far_side.requests:
-            await asyncio.sleep(0)
+        await until(lambda: far_side.requests)
         assert len(api.sending) == 1
         api.closing = True
         far_side.arrive.set()
