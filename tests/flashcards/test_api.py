@@ -8,7 +8,8 @@ import httpx2
 import pytest
 
 from sluicegate import APIError, RateLimitError, ServerError
-from sluicegate.flashcards._api import BREAK_DURATION, Api, InterruptedCallError, OutageError
+from sluicegate.flashcards._api import BREAK_DURATION, LOOK_AGAIN, Api, InterruptedCallError, OutageError
+from sluicegate.flashcards._hold import pause
 from sluicegate.flashcards._settings import Settings
 from sluicegate.flashcards._stage1 import read_nuance
 from sluicegate.flashcards._tally import Tally
@@ -324,6 +325,21 @@ async def test_a_far_side_still_out_of_order_after_three_breaks_ends_it(clock):
         assert api.breaker.snapshot().trips == 4
     assert {type(end) for end in ends} == {OutageError}
     assert 3 * BREAK_DURATION <= clock.now() < 5 * BREAK_DURATION
+
+
+async def test_a_word_refused_for_the_probe_of_another_looks_again_and_blocks_nobody(clock):
+    far_side = FarSide(clock, failure(500))
+    items = [VocabularyItem(position, f"물{position}", "noun") for position in range(10)]
+    async with api_of(clock, far_side, max_attempts=1) as api:
+        await asyncio.gather(*map(api.nuance, items), return_exceptions=True)
+        clock.advance(BREAK_DURATION)
+        probe = api.breaker.try_enter()
+        far_side.replies = [stage1()]
+        waiting = asyncio.create_task(api.nuance(ITEM))
+        await pause(3 * LOOK_AGAIN, clock)
+        assert not waiting.done()
+        probe.success()
+        assert await waiting == NUANCE
 
 
 async def test_identical_calls_in_flight_are_made_once(clock):

@@ -8,6 +8,7 @@ the far side's time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,6 +63,9 @@ CONSECUTIVE_FAILURES = 10
 
 MAX_TRIPS = 3
 """How many breaks in a row are waited for; a probe that fails after the last one ends the run."""
+
+LOOK_AGAIN = 0.5
+"""Seconds after which a word that was refused asks again how the breaker stands."""
 
 _SHORT_HOLD = 0.5  # shorter ones come and go with every few requests at the limit
 
@@ -205,15 +209,17 @@ class Api:
         it and cost nothing, least of all permits.
         """
         while True:
-            try:
-                if self._is_closed():
+            if self._is_closed():
+                with contextlib.suppress(CircuitOpenError):
                     return await self._retry.call(self._attempt, call)
-                async with self._probing:
-                    if not self._is_closed():
-                        await self._wait_for_the_break()
+            async with self._probing:
+                while not self._is_closed():
+                    await self._wait_for_the_break()
+                    try:
                         return await self._retry.call(self._attempt, call)
-            except CircuitOpenError:
-                continue
+                    except CircuitOpenError:
+                        # It opened again, or the probe is out of a word that had begun its retries before.
+                        await pause(LOOK_AGAIN, self._clock)
 
     def _is_closed(self) -> bool:
         return self.breaker.state is CircuitState.CLOSED
