@@ -1,0 +1,223 @@
+//! What the benchmarks run: each case times a number of calls, ours and the peer's alike.
+//!
+//! The peer is the crate [governor], a GCRA on one atomic as well. Both are handed the same time by
+//! [`Present`], so that neither pays for a clock.
+//!
+//! [governor]: https://docs.rs/governor
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![allow(clippy::missing_panics_doc, reason = "every quota here is a constant that makes sense")]
+#![allow(clippy::unwrap_used, reason = "as above")]
+
+use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use governor::clock::{Clock as PeerClock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use sluicegate_core::breaker::{
+    Breaker, BreakerConfig, BreakerOptions, BreakerState, Outcome, Ratio, Sampling,
+};
+use sluicegate_core::{Clock, Nanos, Quota, Rate, RateLimiter};
+
+/// One line of the table: ours and, where there is one, the peer's.
+pub struct Case {
+    /// What is measured.
+    pub name: &'static str,
+    /// Makes so many of our calls.
+    pub ours: Run,
+    /// Makes so many of the peer's.
+    pub peer: Option<Run>,
+}
+
+/// Makes a number of calls and says how long they took.
+pub type Run = Box<dyn Fn(u64) -> Duration>;
+
+/// The time both are handed: an atomic that is read once a call.
+#[derive(Clone, Debug, Default)]
+pub struct Present(Arc<AtomicU64>);
+
+impl Present {
+    fn pass(&self, nanos: u64) {
+        let now = self.0.load(Ordering::Relaxed);
+        self.0.store(now + nanos, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Present {
+    #[inline]
+    fn now(&self) -> Nanos {
+        Nanos::new(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl PeerClock for Present {
+    type Instant = Instantaneous;
+
+    #[inline]
+    fn now(&self) -> Instantaneous {
+        Instantaneous(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// An instant of [`Present`], as the peer wants to have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instantaneous(u64);
+
+impl std::ops::Add<governor::nanos::Nanos> for Instantaneous {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, span: governor::nanos::Nanos) -> Self {
+        Self(self.0 + span.as_u64())
+    }
+}
+
+impl Reference for Instantaneous {
+    #[inline]
+    fn duration_since(&self, earlier: Self) -> governor::nanos::Nanos {
+        self.0.saturating_sub(earlier.0).into()
+    }
+
+    #[inline]
+    fn saturating_sub(&self, span: governor::nanos::Nanos) -> Self {
+        Self(self.0.saturating_sub(span.as_u64()))
+    }
+}
+
+type Peer = governor::RateLimiter<NotKeyed, InMemoryState, Present, NoOpMiddleware<Instantaneous>>;
+
+fn ours(rate: u32, burst: u32) -> RateLimiter {
+    let rate = Rate::per(rate.into(), Nanos::from_secs(1)).unwrap();
+    RateLimiter::new(&[Quota::new(rate, burst.into()).unwrap()]).unwrap()
+}
+
+fn peer(rate: u32, burst: u32, present: &Present) -> Peer {
+    let [rate, burst] = [rate, burst].map(|number| NonZeroU32::new(number).unwrap());
+    Peer::direct_with_clock(governor::Quota::per_second(rate).allow_burst(burst), present.clone())
+}
+
+fn timed(calls: u64, mut call: impl FnMut()) -> Duration {
+    let start = Instant::now();
+    for _ in 0..calls {
+        call();
+    }
+    start.elapsed()
+}
+
+/// Makes `calls` calls in all, shared among threads that begin together.
+fn on_threads(threads: u32, calls: u64, call: impl Fn() + Sync) -> Duration {
+    let start = Barrier::new(threads as usize);
+    std::thread::scope(|scope| {
+        let thread = || {
+            start.wait();
+            timed(calls / u64::from(threads), &call)
+        };
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(thread)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap_or_default()
+    })
+}
+
+/// One limiter: granted as time passes, refused, and granted to threads that share it.
+#[must_use]
+pub fn limiter() -> Vec<Case> {
+    let mut cases = vec![granted(), refused()];
+    cases.extend([(2, "2 threads"), (8, "8 threads")].map(|(threads, name)| shared(threads, name)));
+    cases
+}
+
+fn granted() -> Case {
+    let present = Present::default();
+    let (limiter, rival) = (ours(100_000_000, 100), peer(100_000_000, 100, &present));
+    let clock = present.clone();
+    Case {
+        name: "granted",
+        ours: Box::new(move |calls| {
+            timed(calls, || {
+                clock.pass(20);
+                assert!(limiter.try_acquire(black_box(&clock), black_box(1)));
+            })
+        }),
+        peer: Some(Box::new(move |calls| {
+            timed(calls, || {
+                present.pass(20);
+                assert!(black_box(&rival).check().is_ok());
+            })
+        })),
+    }
+}
+
+fn refused() -> Case {
+    let present = Present::default();
+    let (limiter, rival) = (ours(1, 1), peer(1, 1, &present));
+    let _ = (limiter.try_acquire(&present, 1), rival.check());
+    let clock = present;
+    Case {
+        name: "refused",
+        ours: Box::new(move |calls| {
+            timed(calls, || assert!(!limiter.try_acquire(black_box(&clock), black_box(1))))
+        }),
+        peer: Some(Box::new(move |calls| {
+            timed(calls, || assert!(black_box(&rival).check().is_err()))
+        })),
+    }
+}
+
+fn shared(threads: u32, name: &'static str) -> Case {
+    let present = Present::default();
+    // A burst that no run uses up.
+    let (limiter, rival) = (ours(1_000_000_000, u32::MAX), peer(1_000_000_000, u32::MAX, &present));
+    let clock = present;
+    Case {
+        name,
+        ours: Box::new(move |calls| {
+            on_threads(threads, calls, || {
+                black_box(limiter.try_acquire(black_box(&clock), black_box(1)));
+            })
+        }),
+        peer: Some(Box::new(move |calls| {
+            on_threads(threads, calls, || {
+                let _ = black_box(black_box(&rival).check());
+            })
+        })),
+    }
+}
+
+/// A closed breaker: admitted, and settled as a success or a failure that does not trip.
+#[must_use]
+pub fn breaker() -> Vec<Case> {
+    vec![guarded("success", Outcome::Success), guarded("failure", Outcome::Failure)]
+}
+
+fn guarded(name: &'static str, outcome: Outcome) -> Case {
+    let config = BreakerConfig::new(BreakerOptions {
+        failure_ratio: Ratio::new(1, 2).unwrap(),
+        min_throughput: u64::MAX,
+        sampling: Sampling::Time(Nanos::from_secs(10)),
+        consecutive_failures: None,
+        slow_call_duration: None,
+        slow_call_ratio: Ratio::new(1, 1).unwrap(),
+        break_duration: Nanos::from_secs(30),
+        half_open_max_calls: 1,
+        probe_timeout: None,
+    })
+    .unwrap();
+    let state = BreakerState::new(Nanos::ZERO);
+    let now = Nanos::from_secs(1);
+    Case {
+        name,
+        ours: Box::new(move |calls| {
+            let breaker = Breaker::new(&config, &state);
+            timed(calls, || {
+                if let Ok(permit) = breaker.enter(black_box(now)).verdict {
+                    black_box(breaker.settle(&permit, outcome, black_box(now)));
+                }
+            })
+        }),
+        peer: None,
+    }
+}
