@@ -3,7 +3,7 @@
 import pytest
 
 from sluicegate import ConfigurationError
-from sluicegate.flashcards._settings import DEFAULT_RATE, EMBEDDED_RATE, Settings
+from sluicegate.flashcards._settings import DEFAULT_BASE_URL, DEFAULT_RATE, EMBEDDED_RATE, Settings
 
 
 @pytest.fixture
@@ -49,6 +49,12 @@ def test_a_base_url_alone_sends_no_key():
     assert not settings.embedded
     assert settings.base_url == "http://127.0.0.1:8080/v1"
     assert settings.api_key is None
+
+
+def test_the_paid_api_is_not_asked_without_a_key():
+    with pytest.raises(ConfigurationError, match="needs a key") as caught:
+        Settings.load({"base_url": DEFAULT_BASE_URL + "/"}, {"OPENROUTER_API_KEY": "  "})
+    assert caught.value.field == "api_key"
 
 
 def test_a_bare_inf_lifts_the_limit():

@@ -106,7 +106,8 @@ class Settings:
             config: the TOML file; None for none.
 
         Raises:
-            ConfigurationError: a value makes no sense, or the file cannot be read; it names the source.
+            ConfigurationError: a value makes no sense, or the file cannot be read; it names the source. Or
+                the API that is always paid for is to be used without a key.
         """
         table = {} if config is None else _read_toml(config)
         values: dict[str, Any] = {}
@@ -132,6 +133,10 @@ class Settings:
                 values["api_key"] = ApiKey(environment[variable])
                 sources["api_key"] = variable
                 break
+        if values.get("base_url") == DEFAULT_BASE_URL and "api_key" not in values:
+            raise ConfigurationError(
+                f"{DEFAULT_BASE_URL} needs a key: set OPENROUTER_API_KEY", field="api_key"
+            )
         return cls(**values, sources=sources)
 
 
