@@ -138,6 +138,25 @@ async def test_stopping_finishes_the_calls_in_flight_and_begins_nothing_more():
     assert answers.begun == [1, 2]
 
 
+async def test_a_run_whose_last_call_was_in_flight_when_stopped_is_complete():
+    class LastCall(Answers):
+        async def cards(self, item, nuance):
+            self.sending.add(asyncio.current_task())
+            await self.arrive.wait()
+            self.sending.discard(asyncio.current_task())
+            return Cards((Card("Scene", "", item.term, "back", "", ""),), 0)
+
+    answers, written = LastCall(), Written()
+    run = run_of(words("a"), answers, written)
+    running = asyncio.create_task(run.execute())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    run.stop(End.INTERRUPTED, "interrupted")
+    answers.arrive.set()
+    assert await running is End.COMPLETED
+    assert written == [(1, ["a"])]
+
+
 async def test_aborting_ends_the_calls_in_flight_too():
     answers = Answers({"a": "wait"})
     run = run_of(words("a"), answers, Written())

@@ -99,6 +99,14 @@ class Api:
         clock: for tests; limits, breaks and retries wait on it.
         rng: for tests; draws the jitter of retries.
         transport: for tests; takes the place of the network.
+
+    Attributes:
+        tally: what happened so far.
+        admission: what every request passes before it is sent.
+        breaker: what stops the calls while the far side is out of order.
+        flights: the calls under way, and how many were shared.
+        sending: the tasks that have a request on the wire.
+        closing: set to send nothing more.
     """
 
     def __init__(

@@ -119,6 +119,9 @@ class Run:
         for error in ends:
             if isinstance(error, Exception):
                 raise error
+        if self._next_to_write == len(self._items):
+            # Whoever stopped it came too late: there was nothing left to begin.
+            self.end, self.reason = End.COMPLETED, ""
         return self.end
 
     @property
