@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -22,8 +22,15 @@ Failures = type[BaseException] | tuple[type[BaseException], ...] | Callable[[Bas
 """Exception types, a tuple of them, or a predicate of the exception."""
 
 
+class _Converted:
+    """Keeps what a config was converted to beside its fields, so that copies and pickles leave it behind."""
+
+    __slots__ = ("_native",)
+    _native: BreakerOptions
+
+
 @dataclass(frozen=True, slots=True)
-class CircuitBreakerConfig:
+class CircuitBreakerConfig(_Converted):
     """When a circuit breaker trips, for how long it breaks, and how it finds out that it may close.
 
     It trips, on a failed or slow completion and never on a fast success, where any of these holds:
@@ -89,10 +96,9 @@ class CircuitBreakerConfig:
     handle: Failures = Exception
     ignore: Failures = ()
     handle_result: Callable[[Any], object] | None = None
-    native: BreakerOptions = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check every field, and convert all of them once for the breakers to come."""
+        """Check every field, and convert them."""
         if self.break_duration is None:
             object.__setattr__(self, "break_duration", DEFAULT_BREAK_SECONDS)
         _check_count("min_throughput", self.min_throughput, _MAX_COUNT)
@@ -112,7 +118,15 @@ class CircuitBreakerConfig:
             _check_callable(name, getattr(self, name))
         _check_kind("state_provider", self.state_provider, CircuitBreakerStateProvider)
         _check_kind("manual_control", self.manual_control, CircuitBreakerManualControl)
-        object.__setattr__(self, "native", self._native_options())
+        self._convert()
+
+    def _convert(self) -> BreakerOptions:
+        """Return the native options, made once for all breakers of this config."""
+        try:
+            return self._native
+        except AttributeError:
+            object.__setattr__(self, "_native", self._native_options())
+            return self._native
 
     def _native_options(self) -> BreakerOptions:
         return BreakerOptions(

@@ -131,7 +131,7 @@ class CircuitBreaker(NativeCircuitBreaker):
             config = CircuitBreakerConfig(**fields)
         elif fields:
             config = dataclasses.replace(config, **fields)
-        self = super().__new__(cls, config.native, clock)
+        self = super().__new__(cls, config._convert(), clock)
         self._config = config
         self._name = name
         self._listener = listener

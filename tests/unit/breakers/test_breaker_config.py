@@ -1,7 +1,9 @@
 """What a breaker's config refuses, and what it makes of what it takes."""
 
+import copy
 import dataclasses
 import math
+import pickle
 from datetime import timedelta
 
 import pytest
@@ -111,6 +113,19 @@ def test_a_config_compares_by_its_fields_and_is_frozen():
     assert hash(config) == hash(CircuitBreakerConfig(0.25))
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.failure_ratio = 0.5
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda config: pickle.loads(pickle.dumps(config))]
+)
+def test_a_config_can_be_copied_and_pickled(copied):
+    config = CircuitBreakerConfig(consecutive_failures=1, handle=OSError)
+    again = copied(config)
+    assert again == config
+    assert dataclasses.asdict(again)["consecutive_failures"] == 1
+    breaker = CircuitBreaker(again)
+    breaker.try_enter().failure()
+    assert breaker.state is CircuitState.OPEN
 
 
 def test_fields_go_on_top_of_a_config():

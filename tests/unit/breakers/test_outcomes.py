@@ -95,6 +95,17 @@ def test_what_a_listener_raises_is_logged_and_changes_nothing(build, caplog):
     assert breaker.rejection().retry_after == 1.0
 
 
+def test_an_interrupt_in_a_listener_gets_through_and_costs_no_place(half_open):
+    def listener(event):
+        if event.kind == "half_opened":
+            raise KeyboardInterrupt
+
+    breaker = half_open(listener=listener)
+    with pytest.raises(KeyboardInterrupt):
+        breaker.try_enter()
+    assert breaker.try_enter() is not None
+
+
 def test_a_listener_may_call_the_breaker_and_even_reset_it(build):
     seen = []
 

@@ -1,8 +1,10 @@
 """The states that a hand brings about."""
 
+import time
+
 import pytest
 
-from sluicegate import CircuitIsolatedError, CircuitState
+from sluicegate import CircuitBreaker, CircuitIsolatedError, CircuitState
 
 
 def test_an_isolated_breaker_refuses_until_it_is_reset(breaker, clock, events):
@@ -69,3 +71,10 @@ def test_a_state_set_to_itself_is_no_event(breaker, events, verb):
 
 def test_it_shows_its_name_and_state(breaker):
     assert repr(breaker) == "<CircuitBreaker 'far' closed>"
+
+
+def test_time_in_state_knows_nothing_of_the_wall_clock(monkeypatch):
+    breaker = CircuitBreaker()
+    breaker.isolate()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert 0.0 <= breaker.snapshot().time_in_state < 60.0

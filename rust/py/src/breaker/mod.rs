@@ -65,12 +65,12 @@ impl CircuitBreaker {
     fn enter(slf: &Bound<'_, Self>) -> PyResult<Result<Permit, Refusal>> {
         let this = slf.get();
         let entry = this.core().enter(this.clock.now());
-        if let Some(change) = entry.change {
-            let reported = Self::report(slf, change);
-            if let (Err(error), Ok(permit)) = (reported, &entry.verdict) {
+        let reported = entry.change.map_or(Ok(()), |change| Self::report(slf, change));
+        if let Err(error) = reported {
+            if let Ok(permit) = &entry.verdict {
                 this.ignore(permit);
-                return Err(error);
             }
+            return Err(error);
         }
         Ok(entry.verdict)
     }
