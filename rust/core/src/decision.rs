@@ -8,7 +8,7 @@ use crate::quota::Terms;
 ///
 /// Of several bandwidths `limit` and `remaining` are those of the one with the least remaining,
 /// and the times are the longest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Decision {
     /// Whether the permits were granted.
     pub allowed: bool,

@@ -28,11 +28,7 @@ pub(crate) fn nanos_from_seconds(value: &Bound<'_, PyAny>, field: &str) -> PyRes
     if let Ok(whole) = value.extract::<u64>() {
         return Ok(Nanos::from_secs(whole));
     }
-    let seconds: f64 = value.extract().map_err(|_| unfit())?;
-    if seconds.is_nan() || seconds < 0.0 {
-        return Err(PyValueError::new_err(format!("{field} must be at least 0, not {seconds}")));
-    }
-    Ok(nanos_from_f64(seconds))
+    span_from_seconds(value.extract().map_err(|_| unfit())?, field)
 }
 
 /// Rounds non-negative seconds to the nearest nanosecond: exact for any float that came from
@@ -66,10 +62,23 @@ pub(crate) fn nanos_or_forever(value: Option<&Bound<'_, PyAny>>, field: &str) ->
     value.map_or(Ok(Nanos::MAX), |value| nanos_from_seconds(value, field))
 }
 
-/// Gives seconds as a float that is no shorter than `time`, and exactly it below 104 days.
-pub(crate) fn seconds_up(time: Nanos) -> f64 {
-    let nearest = seconds(time);
-    if nanos_from_f64(nearest) < time { nearest.next_up() } else { nearest }
+/// Gives a span as a float that is no shorter than it: exactly it below 2^53 ns (104 days), since
+/// the nearest float reads as the same nanosecond again. [`Nanos::MAX`] is infinity.
+pub(crate) fn span_seconds(span: Nanos) -> f64 {
+    if span == Nanos::MAX {
+        return f64::INFINITY;
+    }
+    let nearest = seconds(span);
+    let exact = span.get() < 1 << f64::MANTISSA_DIGITS || nanos_from_f64(nearest) >= span;
+    if exact { nearest } else { nearest.next_up() }
+}
+
+/// Takes a float that came from [`span_seconds`].
+pub(crate) fn span_from_seconds(seconds: f64, field: &str) -> PyResult<Nanos> {
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(PyValueError::new_err(format!("{field} must be at least 0, not {seconds}")));
+    }
+    Ok(nanos_from_f64(seconds))
 }
 
 /// A count of permits as Python hands it over.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use sluicegate_core::{Clock as _, Grant};
 
-use crate::convert::{Count, nanos_from_seconds, seconds, seconds_up};
+use crate::convert::{Count, nanos_from_seconds, seconds, span_seconds};
 use crate::limiter::RateLimiter;
 
 /// Permits charged already, to be used from `execute_at` on; `TokenReservation` wraps it.
@@ -57,7 +57,7 @@ impl Reservation {
     /// The first instant of use in seconds, on the limiter's clock.
     #[getter]
     fn execute_at(&self) -> f64 {
-        seconds_up(self.state().grant.execute_at())
+        span_seconds(self.state().grant.execute_at())
     }
 
     /// The first instant of use in whole nanoseconds.
@@ -69,7 +69,7 @@ impl Reservation {
     /// Seconds from now until `execute_at`, 0.0 once it has come.
     #[getter]
     fn delay(&self) -> f64 {
-        seconds_up(self.state().grant.execute_at() - self.limiter.get().clock.now())
+        span_seconds(self.state().grant.execute_at() - self.limiter.get().clock.now())
     }
 
     /// Whether it was cancelled or committed.
