@@ -26,7 +26,7 @@ pub mod tally;
 pub use clock::{Clock, ManualClock, MonotonicClock};
 pub use decision::Decision;
 pub use error::ConfigError;
-pub use limiter::{Admission, RateLimiter};
+pub use limiter::RateLimiter;
 pub use nanos::Nanos;
 pub use quota::Quota;
 pub use rate::Rate;

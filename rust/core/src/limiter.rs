@@ -10,18 +10,6 @@ use crate::quota::Quota;
 use crate::reservation::{Charges, Grant};
 use crate::sync::Mutex;
 
-/// What becomes of a caller who would wait.
-#[expect(clippy::large_enum_variant, reason = "lives on the stack of one call")]
-#[derive(Clone, Copy, Debug)]
-pub enum Admission {
-    /// The permits are drawn.
-    Now(Decision),
-    /// The permits are charged, to be used later.
-    Later(Grant),
-    /// The wait would be too long, or endless; nothing is charged.
-    Refused(Decision),
-}
-
 /// The most bandwidths of one limiter.
 pub const MAX_BANDWIDTHS: usize = 8;
 
@@ -72,27 +60,6 @@ impl RateLimiter {
                 })
             }
             _ => self.take_all(clock, count),
-        }
-    }
-
-    /// Draws `count` permits if they are there; otherwise reserves them, as [`Self::reserve`] does.
-    ///
-    /// The same grants as reserving at once, without a receipt where nobody has to wait.
-    pub fn admit(&self, clock: &impl Clock, count: u64, max_wait: Nanos) -> Admission {
-        let now = clock.now();
-        if let [only] = &*self.bandwidths
-            && let Some(decision) = only.take(now, count, |terms, taken| {
-                taken.ok().map(|word| Decision::read(terms, now, word, None))
-            })
-        {
-            return Admission::Now(decision);
-        }
-        match self.reserve(clock, count, max_wait) {
-            Ok((grant, decision)) if grant.execute_at() <= grant.reserved_at() => {
-                Admission::Now(decision)
-            }
-            Ok((grant, _)) => Admission::Later(grant),
-            Err(decision) => Admission::Refused(decision),
         }
     }
 

@@ -1,15 +1,15 @@
 //! The awaitable that `acquire` returns: a coroutine in all but the frame.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use sluicegate_core::{Admission, Nanos};
+use sluicegate_core::Nanos;
 
 use crate::decision::RateLimitResult;
 use crate::limiter::RateLimiter;
-use crate::reservation::Reservation;
 
 /// Draws the permits when it is awaited, and hands over to Python's waiting only where there is a
 /// wait: without one it costs no task, future or coroutine.
@@ -20,40 +20,54 @@ pub(crate) struct Acquire {
     limiter: Py<RateLimiter>,
     count: u64,
     max_wait: Nanos,
-    /// The coroutine that waits, once there is one; empty once the result was there at once.
-    waiting: OnceLock<Option<Py<PyAny>>>,
+    begun: AtomicBool,
+    /// The coroutine that waits, where there is a wait.
+    waiting: OnceLock<Py<PyAny>>,
 }
 
 impl Acquire {
     pub(crate) fn new(limiter: Py<RateLimiter>, count: u64, max_wait: Nanos) -> Self {
-        Self { limiter, count, max_wait, waiting: OnceLock::new() }
+        let (begun, waiting) = (AtomicBool::new(false), OnceLock::new());
+        Self { limiter, count, max_wait, begun, waiting }
     }
 
-    /// Decides at the first step: the result, or the coroutine that waits for it.
-    fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let limiter = self.limiter.bind(py);
-        match limiter.get().admit(self.count, self.max_wait)? {
-            Admission::Now(decision) | Admission::Refused(decision) => {
-                self.settle(None)?;
-                let result = Py::new(py, RateLimitResult::from(decision))?;
-                Err(PyStopIteration::new_err(result))
-            }
-            Admission::Later(grant) => {
-                let reservation = Reservation::new(self.limiter.clone_ref(py), &grant);
-                let waiting = limiter.call_method1("_wait", (reservation,))?;
-                self.settle(Some(waiting.clone().unbind()))?;
-                waiting.call_method1("send", (py.None(),))
-            }
+    /// Decides at the first step: raises the result, or begins to wait for it.
+    fn begin<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.mark_begun()?;
+        match self.limiter.get().draw(self.count) {
+            Some(result) => Err(returned(py, result)),
+            None => self.wait(py),
         }
     }
 
-    fn settle(&self, waiting: Option<Py<PyAny>>) -> PyResult<()> {
-        self.waiting.set(waiting).map_err(|_| reused())
+    #[cold]
+    fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let limiter = self.limiter.clone_ref(py);
+        match RateLimiter::queue(limiter, self.count, self.max_wait)? {
+            Ok(reservation) => {
+                let waiting = self.limiter.bind(py).call_method1("_wait", (reservation,))?;
+                self.waiting.get_or_init(|| waiting.clone().unbind());
+                waiting.call_method1("send", (py.None(),))
+            }
+            Err(refusal) => Err(returned(py, refusal)),
+        }
+    }
+
+    fn mark_begun(&self) -> PyResult<()> {
+        // AcqRel: whoever finds it begun comes after what began it.
+        if self.begun.swap(true, Ordering::AcqRel) {
+            return Err(PyRuntimeError::new_err("cannot reuse already awaited acquire()"));
+        }
+        Ok(())
     }
 }
 
-fn reused() -> PyErr {
-    PyRuntimeError::new_err("cannot reuse already awaited acquire()")
+/// The exception by which an awaitable returns.
+///
+/// Made here and now: handed over as a type and a value it would be made later, at twice the price.
+fn returned(py: Python<'_>, result: RateLimitResult) -> PyErr {
+    let stop = py.get_type::<PyStopIteration>().call1((result,));
+    stop.map_or_else(|error| error, PyErr::from_value)
 }
 
 #[pymethods]
@@ -68,17 +82,16 @@ impl Acquire {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.waiting.get() {
-            None => self.start(py),
-            Some(None) => Err(reused()),
-            Some(Some(waiting)) => waiting.bind(py).call_method1("send", (py.None(),)),
+            Some(waiting) => waiting.bind(py).call_method1("send", (py.None(),)),
+            None => self.begin(py),
         }
     }
 
     /// Take a step, as a coroutine does; nothing but the waiting looks at `value`.
     fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match self.waiting.get() {
-            Some(Some(waiting)) => waiting.bind(py).call_method1("send", (value,)),
-            _ => self.__next__(py),
+            Some(waiting) => waiting.bind(py).call_method1("send", (value,)),
+            None => self.begin(py),
         }
     }
 
@@ -89,10 +102,10 @@ impl Acquire {
         py: Python<'py>,
         error: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(Some(waiting)) = self.waiting.get() {
+        if let Some(waiting) = self.waiting.get() {
             return waiting.bind(py).call_method1("throw", error);
         }
-        self.settle(None)?;
+        self.mark_begun()?;
         let thrown = if error.len() > 1 && !error.get_item(1)?.is_none() {
             error.get_item(1)?
         } else {
@@ -103,10 +116,9 @@ impl Acquire {
 
     /// End the wait, if there is one, and give its permits back.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        match self.waiting.get() {
-            Some(Some(waiting)) => waiting.bind(py).call_method0("close").map(drop),
-            Some(None) => Ok(()),
-            None => self.settle(None),
-        }
+        // Release: as in `mark_begun`.
+        self.begun.store(true, Ordering::Release);
+        let waiting = self.waiting.get();
+        waiting.map_or(Ok(()), |waiting| waiting.bind(py).call_method0("close").map(drop))
     }
 }

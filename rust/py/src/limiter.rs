@@ -1,9 +1,10 @@
 //! The rate limiter's verbs; waiting itself is Python's.
 
+use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use sluicegate_core::{Admission, Clock as _, Decision, Nanos, Stats, Tally, Writers};
+use sluicegate_core::{Clock as _, Decision, Nanos, Stats, Tally, Writers};
 
 use crate::acquire::Acquire;
 use crate::clock::Clock;
@@ -155,14 +156,12 @@ impl RateLimiter {
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let max_wait = nanos_or_forever(timeout, "timeout")?;
-        match slf.get().admit(count.0, max_wait)? {
-            Admission::Now(decision) | Admission::Refused(decision) => {
-                Ok(Bound::new(slf.py(), RateLimitResult::from(decision))?.into_any())
-            }
-            Admission::Later(grant) => {
-                let reservation = Reservation::new(slf.clone().unbind(), &grant);
-                slf.call_method1("_wait_blocking", (reservation,))
-            }
+        if let Some(result) = slf.get().draw(count.0) {
+            return result.into_bound_py_any(slf.py());
+        }
+        match Self::queue(slf.clone().unbind(), count.0, max_wait)? {
+            Ok(reservation) => slf.call_method1("_wait_blocking", (reservation,)),
+            Err(refusal) => refusal.into_bound_py_any(slf.py()),
         }
     }
 
@@ -198,21 +197,38 @@ impl RateLimiter {
 }
 
 impl RateLimiter {
-    /// Draws or reserves `count` permits; `ValueError` where a wait without a bound is endless.
-    pub(crate) fn admit(&self, count: u64, max_wait: Nanos) -> PyResult<Admission> {
-        let admission = self.core.admit(&self.clock, count, max_wait);
-        self.tally.decided(!matches!(admission, Admission::Refused(_)), count);
-        match admission {
-            Admission::Refused(decision)
-                if max_wait == Nanos::MAX && decision.retry_after == Nanos::MAX =>
-            {
+    /// Draws `count` permits if they are there now.
+    #[inline]
+    pub(crate) fn draw(&self, count: u64) -> Option<RateLimitResult> {
+        let decision = self.core.attempt(&self.clock, count);
+        if !decision.allowed {
+            return None;
+        }
+        self.tally.decided(true, count);
+        Some(decision.into())
+    }
+
+    /// Reserves `count` permits that were not there: the reservation, or the refusal.
+    ///
+    /// `ValueError` where a wait without a bound would be endless.
+    pub(crate) fn queue(
+        slf: Py<Self>,
+        count: u64,
+        max_wait: Nanos,
+    ) -> PyResult<Result<Reservation, RateLimitResult>> {
+        let this = slf.get();
+        let reserved = this.core.reserve(&this.clock, count, max_wait);
+        this.tally.decided(reserved.is_ok(), count);
+        match reserved {
+            Ok((grant, _)) => Ok(Ok(Reservation::new(slf, &grant))),
+            Err(refusal) if max_wait == Nanos::MAX && refusal.retry_after == Nanos::MAX => {
                 Err(PyValueError::new_err(format!(
                     "{count} permits can never be granted here, where the limit is {}: ask for \
                      fewer, or pass a timeout and read the result",
-                    decision.limit
+                    refusal.limit
                 )))
             }
-            admission => Ok(admission),
+            Err(refusal) => Ok(Err(refusal.into())),
         }
     }
 }
