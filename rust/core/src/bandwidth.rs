@@ -312,7 +312,7 @@ impl Bandwidth {
     /// Tells whether the sealed cell of `epoch` has a successor, which is in force from then on: a
     /// decision never waits for the change, not even for one that died half way.
     #[cold]
-    fn is_replaced(&self, epoch: u64) -> bool {
+    pub(crate) fn is_replaced(&self, epoch: u64) -> bool {
         // Acquire fence: pairs with the seal that the caller read.
         fence(Ordering::Acquire);
         // Acquire: the line of this version is written before it.

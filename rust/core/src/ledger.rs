@@ -12,13 +12,13 @@ const PATIENCE: u32 = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Receipt {
     /// The word before the charge.
-    before: u64,
+    pub(crate) before: u64,
     /// The word after the charge.
-    arrival: u64,
+    pub(crate) arrival: u64,
     /// The units charged.
-    cost: u64,
+    pub(crate) cost: u64,
     /// The refunds by then.
-    returned: u64,
+    pub(crate) returned: u64,
 }
 
 /// What the refunds of one word must know of each other and of those who wait behind it.
@@ -52,6 +52,19 @@ impl Ledger {
         self.hold.fetch_max(units, Ordering::Release);
     }
 
+    /// The refunds so far; read before the word that a receipt is written for.
+    pub(crate) fn returned(&self) -> u64 {
+        // Acquire, before the word: a refund counts itself after it has moved the word, so that one
+        // not counted here may be in the word, never the other way round.
+        self.returned.load(Ordering::Acquire)
+    }
+
+    /// The turn that is next, or `None` while one is taken: the word only falls in a turn.
+    pub(crate) fn turn(&self) -> Option<u64> {
+        // Acquire: what the last turn wrote is seen after this.
+        Some(self.turn.load(Ordering::Acquire)).filter(|turn| turn.is_multiple_of(2))
+    }
+
     /// Charges `cost` for a start at `start`, as long as the capacity allows it then.
     ///
     /// The word becomes max(word, start) + cost: charged at the joint start of all bandwidths, not
@@ -68,9 +81,7 @@ impl Ledger {
             self.defer_to(start);
         }
         loop {
-            // Acquire, before the word: a refund counts itself after it has moved the word, so
-            // that one not counted here may be in the word, never the other way round.
-            let returned = self.returned.load(Ordering::Acquire);
+            let returned = self.returned();
             // Acquire: pairs with the release of the charge or refund that is read.
             let before = word.load(Ordering::Acquire);
             let arrival = gcra::step(before, start, cost, capacity)?;
@@ -145,7 +156,8 @@ impl Ledger {
         refunded
     }
 
-    fn begin_turn(&self) -> Option<u64> {
+    /// Takes the turn to lower the word; `None` where others keep it for long.
+    pub(crate) fn begin_turn(&self) -> Option<u64> {
         for _ in 0..PATIENCE {
             let turn = self.turn.load(Ordering::Relaxed);
             // Acquire: what the turn before wrote is seen in this one.
@@ -162,7 +174,8 @@ impl Ledger {
         None
     }
 
-    fn end_turn(&self, turn: u64) {
+    /// Ends the turn that [`Self::begin_turn`] took.
+    pub(crate) fn end_turn(&self, turn: u64) {
         // Release: pairs with the acquire of the next. Where `heal` was first, it has ended.
         let next = turn.wrapping_add(1);
         let _ = self.turn.compare_exchange(turn, next, Ordering::Release, Ordering::Relaxed);

@@ -20,6 +20,7 @@ pub mod nanos;
 pub mod quota;
 pub mod rate;
 pub mod reservation;
+pub mod sharded;
 mod sync;
 pub mod tally;
 
@@ -31,4 +32,5 @@ pub use nanos::Nanos;
 pub use quota::Quota;
 pub use rate::Rate;
 pub use reservation::Grant;
+pub use sharded::ShardedRateLimiter;
 pub use tally::{Stats, Tally, Writers};

@@ -143,6 +143,11 @@ impl RateLimiter {
         Ok(())
     }
 
+    /// The first of the bandwidths; there is one.
+    pub(crate) fn first(&self) -> &Bandwidth {
+        &self.bandwidths[0]
+    }
+
     /// Draws from every bandwidth or from none.
     #[inline(never)]
     fn take_all(&self, clock: &impl Clock, count: u64) -> Decision {

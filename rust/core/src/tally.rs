@@ -1,5 +1,7 @@
 //! Counts of what was decided, read by whoever asks and never written out.
 
+use std::ops::Add;
+
 use crate::nanos::Nanos;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -22,6 +24,23 @@ pub struct Stats {
     pub waiting: u64,
     /// Time spent waiting, of all who are done with it.
     pub waited: Nanos,
+}
+
+impl Add for Stats {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        // Counts come round as their counters do.
+        Self {
+            allowed: self.allowed.wrapping_add(other.allowed),
+            denied: self.denied.wrapping_add(other.denied),
+            allowed_permits: self.allowed_permits.wrapping_add(other.allowed_permits),
+            denied_permits: self.denied_permits.wrapping_add(other.denied_permits),
+            returned_permits: self.returned_permits.wrapping_add(other.returned_permits),
+            waiting: self.waiting.wrapping_add(other.waiting),
+            waited: self.waited + other.waited,
+        }
+    }
 }
 
 /// Who may count at the same time.
