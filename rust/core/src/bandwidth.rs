@@ -3,7 +3,7 @@
 use crate::bucket;
 use crate::clock::Clock;
 use crate::decision::Decision;
-use crate::gcra::{self, SEALED};
+use crate::gcra::SEALED;
 use crate::ledger::Ledger;
 use crate::nanos::Nanos;
 use crate::quota::{Quota, Terms};
@@ -215,12 +215,7 @@ impl Bandwidth {
                 break (terms, word);
             }
         };
-        let step = |cost| gcra::step(word, terms.units(now), cost, terms.capacity);
-        match terms.cost(count).and_then(step) {
-            Some(next) if count > 0 => Decision::read(&terms, now, next, None),
-            Some(_) => Decision::read(&terms, now, word, None),
-            None => Decision::read(&terms, now, word, Some(count)),
-        }
+        Decision::foresee(&terms, now, word, count)
     }
 
     /// Charges `count` permits at `now` for `start`, if they are granted then.
@@ -263,6 +258,22 @@ impl Bandwidth {
         }
     }
 
+    /// Works by the terms in force, without a copy of them where they are those it was built with.
+    #[inline]
+    pub(crate) fn apply<R>(&self, step: impl FnOnce(&Terms) -> R) -> R {
+        // Relaxed: as in `in_force`.
+        if self.version.load(Ordering::Relaxed) == 0 {
+            return step(&self.first);
+        }
+        self.apply_latest(step)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn apply_latest<R>(&self, step: impl FnOnce(&Terms) -> R) -> R {
+        step(&self.latest().terms)
+    }
+
     /// Puts another quota in force from `now` on; what is owed stays owed.
     ///
     /// The caller keeps changes apart. A decision in flight counts as made before the change, or is
@@ -272,10 +283,7 @@ impl Bandwidth {
         let present = before.units(now);
         let shift = before.unit.checked_ilog2();
         if let Some(quota) = shift.and_then(|shift| quota.at_shift(shift)) {
-            let version = self.write(&quota.terms(now, present), epoch);
-            // Release: the line is whole before it is in force.
-            self.version.store(version, Ordering::Release);
-            return;
+            return self.publish_fitted(&quota, now);
         }
         let terms = quota.terms(now, 0);
         let carry = |word: u64| {
@@ -295,6 +303,20 @@ impl Bandwidth {
         // Release: whoever finds the seal also finds the line and the word that take over.
         let _ = cell.word.fetch_update(Ordering::Release, Ordering::Relaxed, seal);
         // Release: the line is whole before it is in force; whoever found the seal may be first.
+        self.version.store(version, Ordering::Release);
+    }
+
+    /// The quota in the unit in force, where that serves it: words that live elsewhere keep theirs.
+    pub(crate) fn fit(&self, quota: &Quota) -> Option<Quota> {
+        let unit = self.in_force().terms.unit;
+        unit.checked_ilog2().and_then(|shift| quota.near_shift(shift))
+    }
+
+    /// Puts a quota in force that [`Self::fit`] gave; as [`Self::publish`].
+    pub(crate) fn publish_fitted(&self, fitted: &Quota, now: Nanos) {
+        let InForce { terms: before, epoch, .. } = self.in_force();
+        let version = self.write(&fitted.terms(now, before.units(now)), epoch);
+        // Release: the line is whole before it is in force.
         self.version.store(version, Ordering::Release);
     }
 

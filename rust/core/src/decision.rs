@@ -55,6 +55,18 @@ impl Decision {
         }
     }
 
+    /// What will be said of `count` permits at `now` by a word as it stands before them.
+    pub(crate) fn foresee(terms: &Terms, now: Nanos, word: u64, count: u64) -> Self {
+        let next = terms
+            .cost(count)
+            .and_then(|cost| gcra::step(word, terms.units(now), cost, terms.capacity));
+        match next {
+            Some(next) if count > 0 => Self::read(terms, now, next, None),
+            Some(_) => Self::read(terms, now, word, None),
+            None => Self::read(terms, now, word, Some(count)),
+        }
+    }
+
     /// Joins what two bandwidths say of one request.
     pub(crate) fn and(self, other: Self) -> Self {
         let decides = if other.remaining < self.remaining { other } else { self };

@@ -77,22 +77,40 @@ impl Ledger {
         cost: u64,
         capacity: u64,
     ) -> Option<Receipt> {
+        let step = |before| Some((before, gcra::step(before, start, cost, capacity)?));
+        self.charge_as(word, present, start, cost, step, |before| {
+            if before <= present {
+                self.heal();
+            }
+        })
+    }
+
+    /// Charges by a `step` that says what a word is worth as it is found, and what it becomes;
+    /// `None` where the step declines. `prepare` is told the worth before the word is moved.
+    pub(crate) fn charge_as(
+        &self,
+        word: &AtomicU64,
+        present: u64,
+        start: u64,
+        cost: u64,
+        step: impl Fn(u64) -> Option<(u64, u64)>,
+        prepare: impl Fn(u64),
+    ) -> Option<Receipt> {
         if start > present {
             self.defer_to(start);
         }
         loop {
             let returned = self.returned();
             // Acquire: pairs with the release of the charge or refund that is read.
-            let before = word.load(Ordering::Acquire);
-            let arrival = gcra::step(before, start, cost, capacity)?;
+            let seen = word.load(Ordering::Acquire);
+            let (before, arrival) = step(seen)?;
             if cost == 0 {
                 return Some(Receipt::default());
             }
-            if before <= present {
-                self.heal();
-            }
-            // Release: publishes the hold. Relaxed on failure: it is read again.
-            let swap = word.compare_exchange(before, arrival, Ordering::Release, Ordering::Relaxed);
+            prepare(before);
+            // Release: publishes the hold. Acquire: what was written before the word as it is
+            // found is seen by whoever looks again. Relaxed on failure: it is read again.
+            let swap = word.compare_exchange(seen, arrival, Ordering::AcqRel, Ordering::Relaxed);
             if swap.is_ok() {
                 return Some(Receipt { before, arrival, cost, returned });
             }
@@ -113,6 +131,20 @@ impl Ledger {
         receipt: &Receipt,
         unused: u64,
     ) -> u64 {
+        self.refund_below(SEALED, word, terms, clock, receipt, unused)
+    }
+
+    /// Gives back as [`Self::refund`] does, and nothing to a word at `ceiling` or above: what stands
+    /// there is no arrival.
+    pub(crate) fn refund_below(
+        &self,
+        ceiling: u64,
+        word: &AtomicU64,
+        terms: &Terms,
+        clock: &impl Clock,
+        receipt: &Receipt,
+        unused: u64,
+    ) -> u64 {
         let Some(turn) = self.begin_turn() else { return 0 };
         let grain = (terms.unit >> 10).max(1);
         let mut refunded = 0;
@@ -121,7 +153,7 @@ impl Ledger {
             let returned = self.returned.load(Ordering::Relaxed);
             // Acquire: pairs with the release of the charge or refund that is read.
             let seen = word.load(Ordering::Acquire);
-            if seen == SEALED {
+            if seen >= ceiling {
                 break;
             }
             // Acquire, after the word: the holds of all who are charged in it.

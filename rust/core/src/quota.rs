@@ -63,10 +63,16 @@ impl Quota {
     /// The same quota in units of 2^-`shift` permits, where that loses nothing: the unit is no
     /// longer than a nanosecond and the burst stays within the word.
     pub(crate) fn at_shift(&self, shift: u32) -> Option<Self> {
+        self.near_shift(shift).filter(|_| shift >= self.shift)
+    }
+
+    /// The same quota in units of 2^-`shift` permits, where the word serves it: no unit is longer
+    /// than 1,024 of its own, a microsecond, by which a permit may then come early.
+    pub(crate) fn near_shift(&self, shift: u32) -> Option<Self> {
         let moved = Self { shift, ..*self };
         let bounded = self.rate.is_some()
             && self.burst <= CAPACITY_LIMIT >> shift
-            && shift >= self.shift
+            && shift + 10 >= self.shift
             && moved.slope().whole < SLOPE_LIMIT;
         bounded.then_some(moved)
     }

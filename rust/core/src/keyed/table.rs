@@ -1,0 +1,241 @@
+//! Open addressing over slots of a tag and a word for each bandwidth, without an allocation after
+//! the first.
+
+use crate::error::ConfigError;
+use crate::fingerprint::Fingerprint;
+use crate::sync::{AtomicU64, Ordering};
+
+use super::word::{self, Tag};
+
+/// Slots searched together: four cache lines of one-bandwidth slots.
+const GROUP: usize = if cfg!(loom) { 2 } else { 16 };
+
+/// From so many live slots on, the emptier of a key's two groups takes it.
+///
+/// Balanced in this way two million slots hold 1.4 million live keys without one left over, and
+/// 96 % of them in the first group; filling the first group to the brim would leave a thousand.
+const CROWDED: usize = GROUP - 2;
+
+/// The words of a cache line.
+const LINE: usize = 8;
+
+#[repr(C, align(64))]
+#[derive(Debug)]
+struct Line([AtomicU64; LINE]);
+
+/// A slot, and the tag it had when it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) slot: usize,
+    pub(super) tag: Tag,
+}
+
+/// The slots in which a key may be, in the order of search: two groups, each from the key's own
+/// cache line on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reach {
+    groups: [usize; 2],
+    len: usize,
+    home: usize,
+}
+
+impl Reach {
+    #[inline]
+    pub(super) fn slots(self) -> impl Iterator<Item = usize> {
+        (0..self.len).flat_map(move |place| self.group(place))
+    }
+
+    #[inline]
+    fn group(self, place: usize) -> impl Iterator<Item = usize> {
+        let first = self.groups[place] * GROUP;
+        (0..GROUP).map(move |step| first + (self.home + step) % GROUP)
+    }
+}
+
+/// Fixed slots for any number of keys: a slot that owes nothing is as good as free.
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct Table {
+    lines: Box<[Line]>,
+    groups: usize,
+    /// Words of a slot: its tag, and one for each bandwidth.
+    stride: usize,
+}
+
+impl Table {
+    /// Makes room for `max_keys` with `bandwidths` words each, at a load of 70 %.
+    pub(super) fn new(max_keys: usize, bandwidths: usize) -> Result<Self, ConfigError> {
+        // max_keys is validated to be below 2^32.
+        let groups = (max_keys * 10).div_ceil(7).div_ceil(GROUP);
+        let stride = bandwidths + 1;
+        let count = (groups * GROUP * stride).div_ceil(LINE);
+        let mut lines = Vec::new();
+        if lines.try_reserve_exact(count).is_err() {
+            let reason = format!("no memory for {max_keys} keys");
+            return Err(ConfigError::new("max_keys", reason));
+        }
+        lines.resize_with(count, || Line([0; LINE].map(AtomicU64::new)));
+        Ok(Self { lines: lines.into(), groups, stride })
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.groups * GROUP
+    }
+
+    pub(super) fn size(&self) -> usize {
+        size_of_val(&*self.lines)
+    }
+
+    #[inline]
+    fn cell(&self, index: usize) -> &AtomicU64 {
+        &self.lines[index / LINE].0[index % LINE]
+    }
+
+    #[inline]
+    fn tag(&self, slot: usize) -> &AtomicU64 {
+        self.cell(slot * self.stride)
+    }
+
+    /// The word of a slot for one bandwidth.
+    #[inline]
+    pub(super) fn word(&self, slot: usize, bandwidth: usize) -> &AtomicU64 {
+        self.cell(slot * self.stride + 1 + bandwidth)
+    }
+
+    fn bandwidths(&self) -> usize {
+        self.stride - 1
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "each product is below the groups' number")]
+    pub(super) fn reach(&self, key: Fingerprint) -> Reach {
+        // The halves of a fingerprint scaled to the groups; the top 8 bits count for most, and a
+        // tag has the others. Below 2^32 groups, so no product leaves 64 bits.
+        let (groups, [upper, lower]) =
+            (self.groups as u64, [key.get() >> 32, key.get() & 0xffff_ffff]);
+        let first = (upper * groups) >> 32;
+        let other = (first + 1 + ((lower * (groups - 1)) >> 32)) % groups;
+        let home = (key.get() as usize % GROUP) & !3;
+        Reach { groups: [first as usize, other as usize], len: groups.min(2) as usize, home }
+    }
+
+    /// Where a key is: the first slot in the order of search that has its tag.
+    #[inline]
+    pub(super) fn find(&self, reach: Reach, key: Fingerprint) -> Option<Seat> {
+        reach.slots().map(|slot| self.seat(slot)).find(|seat| seat.tag.holds(key))
+    }
+
+    #[inline]
+    pub(super) fn seat(&self, slot: usize) -> Seat {
+        // Acquire: what a word says is read after it.
+        Seat { slot, tag: Tag::new(self.tag(slot).load(Ordering::Acquire)) }
+    }
+
+    /// Whether the slot still has the tag that it had: then a word charged meanwhile was its own.
+    #[inline]
+    pub(super) fn is_held(&self, seat: Seat) -> bool {
+        self.seat(seat.slot) == seat
+    }
+
+    /// The slot that a new key takes: of those in reach that owe nothing the one that was paid off
+    /// first, or was never used; `None` where all are in debt.
+    pub(super) fn vacancy(&self, reach: Reach, presents: &[u64]) -> Option<Seat> {
+        let mut best: Option<(u64, Seat)> = None;
+        let mut fewest = GROUP;
+        for place in 0..reach.len {
+            let (oldest, live) = self.survey(reach.group(place), presents);
+            let older = match (oldest, best) {
+                (Some(this), Some(best)) => this.0 < best.0,
+                (this, _) => this.is_some(),
+            };
+            let prefer = if fewest >= CROWDED && place > 0 { live < fewest } else { older };
+            if prefer {
+                best = oldest;
+            }
+            fewest = live;
+        }
+        best.map(|(_, seat)| seat)
+    }
+
+    /// The slot paid off first, with its word, and how many slots are in debt.
+    fn survey(
+        &self,
+        slots: impl Iterator<Item = usize>,
+        presents: &[u64],
+    ) -> (Option<(u64, Seat)>, usize) {
+        let (mut oldest, mut live): (Option<(u64, Seat)>, _) = (None, 0);
+        for seat in slots.map(|slot| self.seat(slot)) {
+            if self.is_in_debt(seat.slot, presents) {
+                live += 1;
+                continue;
+            }
+            // Relaxed: only to choose by.
+            let paid_off = word::worth(self.word(seat.slot, 0).load(Ordering::Relaxed));
+            if oldest.is_none_or(|(before, _)| paid_off < before) {
+                oldest = Some((paid_off, seat));
+            }
+        }
+        (oldest, live)
+    }
+
+    /// Whether anything is owed in a slot.
+    pub(super) fn is_in_debt(&self, slot: usize, presents: &[u64]) -> bool {
+        let mut presents = presents.iter().enumerate();
+        // Relaxed: a claim looks again.
+        presents.any(|(bandwidth, present)| {
+            word::worth(self.word(slot, bandwidth).load(Ordering::Relaxed)) > *present
+        })
+    }
+
+    /// Takes a slot for a key in two steps: its words first, so that nothing is charged to them any
+    /// more, then its tag. `None` where something is owed after all, or another came first.
+    pub(super) fn occupy(&self, seat: Seat, key: Fingerprint, presents: &[u64]) -> Option<Seat> {
+        for (bandwidth, present) in presents.iter().enumerate() {
+            self.claim(seat, bandwidth, *present)?;
+        }
+        self.pass(seat, key)
+    }
+
+    /// Goes on with a claim for the key that the slot had all along, so that it keeps what it owes.
+    pub(super) fn regain(&self, seat: Seat, key: Fingerprint) -> Option<Seat> {
+        for bandwidth in 0..self.bandwidths() {
+            self.claim(seat, bandwidth, u64::MAX)?;
+        }
+        self.pass(seat, key)
+    }
+
+    /// Claims a word that is worth no more than `limit`, and says what it is worth.
+    pub(super) fn claim(&self, seat: Seat, bandwidth: usize, limit: u64) -> Option<u64> {
+        let word = self.word(seat.slot, bandwidth);
+        // Acquire: the tag is looked at again after it, so that the word is of this generation.
+        let mut seen = word.load(Ordering::Acquire);
+        loop {
+            let worth = word::worth(seen);
+            let claim = word::claim(worth, seat.tag.generation());
+            if worth > limit || !self.is_held(seat) {
+                return None;
+            }
+            if seen == claim {
+                return Some(worth);
+            }
+            // AcqRel: whoever sees the claim sees what was before it, and so does this thread.
+            match word.compare_exchange(seen, claim, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(word::worth(claim)),
+                Err(other) => seen = other,
+            }
+        }
+    }
+
+    fn pass(&self, seat: Seat, key: Fingerprint) -> Option<Seat> {
+        let next = seat.tag.passed_to(key);
+        // AcqRel: the claims are seen by whoever sees the tag that they led to.
+        let (before, after) = (seat.tag.get(), next.get());
+        let passed = self.tag(seat.slot).compare_exchange(
+            before,
+            after,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        passed.ok().map(|_| Seat { slot: seat.slot, tag: next })
+    }
+}

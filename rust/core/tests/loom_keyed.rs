@@ -1,0 +1,124 @@
+//! Models of a table of two slots: every order in which takeovers, charges and the overflow meet.
+//!
+//! Run with `RUSTFLAGS="--cfg loom" cargo test -p sluicegate-core --test loom_keyed --release`.
+#![cfg(loom)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+
+use loom::sync::Arc;
+use loom::thread;
+use sluicegate_core::{Fingerprint, KeyedRateLimiter, Nanos, Quota, Rate, Seed};
+
+const NOW: Nanos = Nanos::new(3_000);
+
+#[derive(Clone)]
+struct Table(Arc<KeyedRateLimiter>);
+
+impl Table {
+    /// A permit in 1,000 ns, `burst` at once, for each key; in two slots, both used and paid off.
+    fn new(bandwidths: usize, burst: u64) -> Self {
+        let rate = Rate::per(1, Nanos::new(1_000)).unwrap();
+        let quotas = vec![Quota::new(rate, burst).unwrap(); bandwidths];
+        let table = Self(Arc::new(KeyedRateLimiter::new(&quotas, 1, Seed::new([1, 2])).unwrap()));
+        assert_eq!(table.0.slots(), 2);
+        assert!(table.take("alice", Nanos::new(0)));
+        assert!(table.take("bob", Nanos::new(500)));
+        table
+    }
+
+    fn key(&self, name: &str) -> Fingerprint {
+        self.0.seed().bytes(name.as_bytes())
+    }
+
+    fn take(&self, name: &str, now: Nanos) -> bool {
+        self.0.try_acquire(&now, self.key(name), 1)
+    }
+
+    /// Draws in two threads, a permit for each caller, and says who was granted one.
+    fn race(&self, [here, there]: [Callers; 2]) -> Vec<(&'static str, bool)> {
+        let draw = |table: &Self, callers: Callers| -> Vec<_> {
+            callers.iter().map(|&(name, now)| (name, table.take(name, now))).collect()
+        };
+        let table = self.clone();
+        let other = thread::spawn(move || draw(&table, there));
+        let mut granted = draw(self, here);
+        granted.extend(other.join().unwrap());
+        granted
+    }
+}
+
+type Callers = &'static [(&'static str, Nanos)];
+
+/// A table with these bandwidths for each key, of this burst.
+#[derive(Clone, Copy)]
+struct House {
+    bandwidths: usize,
+    burst: u64,
+    preemptions: usize,
+}
+
+const SMALL: House = House { bandwidths: 1, burst: 1, preemptions: 2 };
+
+/// Nobody is granted more than the burst, not even who goes on asking.
+fn nobody_is_granted_too_much(house: House, callers: [Callers; 2]) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = model.preemption_bound.map(|bound| bound.min(house.preemptions));
+    model.check(move || {
+        let table = Table::new(house.bandwidths, house.burst);
+        let mut granted = table.race(callers);
+        for name in ["alice", "carol", "dave"] {
+            granted.extend((0..house.burst).map(|_| (name, table.take(name, NOW))));
+            let total = granted.iter().filter(|each| **each == (name, true)).count();
+            assert!(total as u64 <= house.burst, "{name}: {total}");
+        }
+    });
+}
+
+#[test]
+fn loom_a_takeover_forgets_nothing_that_the_owner_charges() {
+    nobody_is_granted_too_much(SMALL, [&[("carol", NOW)], &[("alice", NOW)]]);
+}
+
+#[test]
+fn loom_a_takeover_meets_the_owner_and_a_second_taker() {
+    nobody_is_granted_too_much(SMALL, [&[("carol", NOW)], &[("alice", NOW), ("dave", NOW)]]);
+    nobody_is_granted_too_much(SMALL, [&[("carol", NOW)], &[("dave", NOW), ("alice", NOW)]]);
+}
+
+#[test]
+fn loom_a_charge_that_lands_in_the_takers_word_does_not_count() {
+    let house = House { burst: 2, ..SMALL };
+    nobody_is_granted_too_much(house, [&[("carol", NOW)], &[("alice", NOW)]]);
+}
+
+#[test]
+fn loom_a_takeover_of_two_words_forgets_neither() {
+    nobody_is_granted_too_much(
+        House { bandwidths: 2, preemptions: 1, ..SMALL },
+        [&[("carol", NOW)], &[("alice", NOW)]],
+    );
+}
+
+#[test]
+fn loom_one_new_key_in_two_threads_is_granted_once() {
+    nobody_is_granted_too_much(SMALL, [&[("carol", NOW)], &[("carol", NOW)]]);
+}
+
+#[test]
+fn loom_one_new_key_in_two_threads_is_granted_once_whatever_else_comes() {
+    nobody_is_granted_too_much(SMALL, [&[("carol", NOW)], &[("dave", NOW), ("carol", NOW)]]);
+    nobody_is_granted_too_much(SMALL, [&[("carol", NOW), ("dave", NOW)], &[("carol", NOW)]]);
+}
+
+#[test]
+fn loom_what_the_overflow_granted_is_known_to_a_slot() {
+    // At 900 alice and bob are in debt, at 1,400 only bob is.
+    const EARLY: Nanos = Nanos::new(900);
+    const LATE: Nanos = Nanos::new(1_400);
+    let mut model = loom::model::Builder::new();
+    model.check(|| {
+        let table = Table::new(1, 1);
+        let mut granted = table.race([&[("carol", EARLY)], &[("carol", LATE)]]);
+        granted.push(("carol", table.take("carol", LATE)));
+        assert!(granted.iter().filter(|(_, granted)| *granted).count() < 2);
+    });
+}
