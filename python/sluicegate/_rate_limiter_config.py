@@ -178,7 +178,8 @@ def _native_quota(config: RateLimiterConfig, per_second: Fraction) -> _native.Qu
         return _native.Quota(permits, nanos, config.burst)
     except ConfigurationError as error:
         value = getattr(config, error.field)
-        raise ConfigurationError(str(error), field=error.field, value=value) from None
+        message = str(error) if error.field == "burst" else f"{error}: not {value} per {config.period} s"
+        raise ConfigurationError(message, field=error.field, value=value) from None
     except OverflowError:
         message = f"burst must be at most 2^62, not {config.burst}"
         raise ConfigurationError(message, field="burst", value=config.burst) from None
@@ -186,8 +187,7 @@ def _native_quota(config: RateLimiterConfig, per_second: Fraction) -> _native.Qu
 
 def _exact(value: Rate, name: str) -> Fraction:
     if isinstance(value, bool) or not isinstance(value, int | float | Fraction | Decimal):
-        kind = type(value).__name__
-        raise TypeError(f"{name} must be an int, float, Fraction or Decimal, not {kind}")
+        raise TypeError(f"{name} must be a number (int, float, Fraction or Decimal), not {value!r}")
     try:
         # A float is its shortest decimal, which is what its repr says.
         return Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
@@ -216,7 +216,7 @@ def _period(value: float | timedelta) -> Fraction:
 
 def _check_burst(burst: int) -> None:
     if isinstance(burst, bool) or not isinstance(burst, int):
-        raise TypeError(f"burst must be an integer, not {type(burst).__name__}")
+        raise TypeError(f"burst must be an integer, not {burst!r}")
     if burst < 0:
         raise ConfigurationError(f"burst must be at least 0, not {burst}", field="burst", value=burst)
 

@@ -8,7 +8,7 @@ use std::fmt;
 pub struct ConfigError {
     /// The field's public name.
     pub field: &'static str,
-    /// What is wrong with it and what would be right.
+    /// What must be so and is not, to be read after the field.
     pub reason: String,
 }
 
@@ -20,7 +20,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.field, self.reason)
+        write!(formatter, "{} {}", self.field, self.reason)
     }
 }
 

@@ -33,7 +33,7 @@ impl RateLimiter {
     /// [`ConfigError`] where there is no quota, or more than [`MAX_BANDWIDTHS`].
     pub fn new(quotas: &[Quota]) -> Result<Self, ConfigError> {
         if quotas.is_empty() || quotas.len() > MAX_BANDWIDTHS {
-            let reason = format!("1 to {MAX_BANDWIDTHS} are possible, not {}", quotas.len());
+            let reason = format!("must be 1 to {MAX_BANDWIDTHS}, not {}", quotas.len());
             return Err(ConfigError::new("configs", reason));
         }
         let bandwidths = quotas.iter().map(Bandwidth::new).collect();
@@ -132,7 +132,7 @@ impl RateLimiter {
     pub fn update(&self, now: Nanos, quotas: &[Quota]) -> Result<(), ConfigError> {
         if quotas.len() != self.bandwidths.len() {
             let (had, got) = (self.bandwidths.len(), quotas.len());
-            let reason = format!("a limiter built with {had} keeps that number, not {got}");
+            let reason = format!("must be as many as the limiter was built with, {had}, not {got}");
             return Err(ConfigError::new("configs", reason));
         }
         // A change that panicked is a change not made: the lock guards no data.

@@ -37,12 +37,12 @@ impl Quota {
         let finest = rate.finest_shift().min(SHIFT_LIMIT);
         let room = (CAPACITY_LIMIT / burst.max(1)).checked_ilog2();
         let Some(room) = room.filter(|_| burst <= CAPACITY_LIMIT) else {
-            let reason = format!("at most 2^62 permits at once, not {burst}");
+            let reason = format!("must be at most 2^62 permits at once, not {burst}");
             return Err(ConfigError::new("burst", reason));
         };
         let quota = Self { rate: Some(rate), burst, shift: finest.min(room) };
         if quota.slope().whole >= SLOPE_LIMIT / 2 {
-            let reason = "at most 4,000,000,000 permits a second; unlimited is math.inf";
+            let reason = "must be at most 4,000,000,000 permits a second, or infinite for no limit";
             return Err(ConfigError::new("rate", reason));
         }
         Ok(quota)

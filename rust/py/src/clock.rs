@@ -26,8 +26,7 @@ impl Clock {
             return Ok(Self::Monotonic);
         }
         Err(PyTypeError::new_err(format!(
-            "clock must be None, MonotonicClock or sluicegate.testing.ManualClock, not {}",
-            clock.get_type()
+            "clock must be None, MonotonicClock or sluicegate.testing.ManualClock, not {clock:?}"
         )))
     }
 

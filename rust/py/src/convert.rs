@@ -18,8 +18,7 @@ pub(crate) fn nanos_from_seconds(value: &Bound<'_, PyAny>, field: &str) -> PyRes
     }
     let unfit = || {
         PyTypeError::new_err(format!(
-            "{field} must be seconds as int, float or timedelta, not {}",
-            value.get_type()
+            "{field} must be seconds as int, float or timedelta, not {value:?}"
         ))
     };
     if value.is_instance_of::<PyBool>() {
@@ -107,7 +106,7 @@ impl Count {
         if !error.is_instance_of::<PyOverflowError>(value.py()) {
             return Err(PyTypeError::new_err(format!(
                 "count must be an integer, not {}",
-                value.get_type()
+                value.repr()?
             )));
         }
         if value.lt(0)? {

@@ -18,7 +18,7 @@ impl Quota {
     fn new(py: Python<'_>, permits: u128, nanoseconds: u128, burst: u64) -> PyResult<Self> {
         let rate = Rate::new(permits, nanoseconds).ok_or_else(|| ConfigError {
             field: "rate",
-            reason: "the period must be above zero and the rate finite".to_owned(),
+            reason: "must be finite, and the period above zero".to_owned(),
         });
         let quota = rate.and_then(|rate| sluicegate_core::Quota::new(rate, burst));
         let core = quota.map_err(|error| {
