@@ -21,8 +21,15 @@ from sluicegate._errors import (
     SluicegateError,
 )
 from sluicegate._events import BreakerEvent, CircuitState
+from sluicegate._keyed_rate_limiter import KeyedRateLimiter
 from sluicegate._limit import Limit
-from sluicegate._native import BreakerPermit, MonotonicClock, RateLimiterStats, RateLimitResult
+from sluicegate._native import (
+    BreakerPermit,
+    KeyedRateLimiterStats,
+    MonotonicClock,
+    RateLimiterStats,
+    RateLimitResult,
+)
 from sluicegate._pipeline import Pipeline
 from sluicegate._rate_limiter import RateLimiter
 from sluicegate._rate_limiter_config import RateLimiterConfig
@@ -49,6 +56,8 @@ __all__ = [
     "CompositeReservation",
     "ConfigurationError",
     "InvalidRequestError",
+    "KeyedRateLimiter",
+    "KeyedRateLimiterStats",
     "Limit",
     "LimitExceededError",
     "MonotonicClock",

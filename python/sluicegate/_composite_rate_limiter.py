@@ -146,7 +146,7 @@ class CompositeRateLimiter(Waiting, Guarding, _native.CompositeRateLimiter):
         reserved = self._reserve(counts, timeout, "timeout")
         if not isinstance(reserved, RateLimitResult):
             reservation = self._together(reserved)
-            return self._granted() if reservation.delay == 0.0 else reservation
+            return reservation.granted() if reservation.delay == 0.0 else reservation
         if timeout is None and reserved.retry_after == float("inf"):
             asked = ", ".join(f"{name}={count}" for name, count in counts.items())
             raise ValueError(

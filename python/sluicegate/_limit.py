@@ -89,14 +89,14 @@ class Limit:
 
             @functools.wraps(func)
             async def limited_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                async with self:
+                async with self._of_call(args, kwargs):
                     return await cast(Callable[..., Awaitable[Any]], func)(*args, **kwargs)
 
             return cast(Callable[P, R], limited_async)
 
         @functools.wraps(func)
         def limited(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self:
+            with self._of_call(args, kwargs):
                 return func(*args, **kwargs)
 
         return limited
@@ -105,6 +105,10 @@ class Limit:
         named = [f"{name}={count}" for name, count in self._counts.items()]
         asked = ", ".join([*map(repr, self._asked), *named, f"timeout={self._timeout!r}"])
         return f"{self._limiter!r}.limit({asked})"
+
+    def _of_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Limit":
+        """Return the guard of one call."""
+        return self
 
     def _granted(self, result: RateLimitResult) -> RateLimitResult:
         if result.allowed:

@@ -24,6 +24,10 @@ class Reserved(Protocol):
         """Give it back, as far as that is sound."""
         ...
 
+    def granted(self) -> RateLimitResult:
+        """Say how things stand once its time has come."""
+        ...
+
 
 class Waiter(Protocol):
     """A native limiter that counts who waits, and the clock that they wait on."""
@@ -32,7 +36,6 @@ class Waiter(Protocol):
 
     def _begin_wait(self) -> int: ...
     def _end_wait(self, began: int) -> None: ...
-    def _granted(self) -> RateLimitResult: ...
 
 
 class Waiting:
@@ -49,7 +52,7 @@ class Waiting:
             raise
         finally:
             self._end_wait(began)
-        return self._granted()
+        return reservation.granted()
 
     def _wait_blocking(self: Waiter, reservation: Reserved) -> RateLimitResult:
         began = self._begin_wait()
@@ -60,7 +63,7 @@ class Waiting:
             raise
         finally:
             self._end_wait(began)
-        return self._granted()
+        return reservation.granted()
 
 
 class Guarding:

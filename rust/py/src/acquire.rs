@@ -6,10 +6,49 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use sluicegate_core::Nanos;
+use sluicegate_core::{Fingerprint, Nanos};
 
 use crate::decision::RateLimitResult;
+use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
+use crate::reservation::Reservation;
+
+/// Whose permits are awaited.
+pub(crate) enum Source {
+    Direct(Py<RateLimiter>),
+    Keyed(Py<KeyedRateLimiter>, Fingerprint),
+}
+
+impl Source {
+    #[inline]
+    fn draw(&self, count: u64) -> Option<RateLimitResult> {
+        match self {
+            Self::Direct(limiter) => limiter.get().draw(count),
+            Self::Keyed(limiter, key) => limiter.get().draw(*key, count),
+        }
+    }
+
+    fn queue(
+        &self,
+        py: Python<'_>,
+        count: u64,
+        max_wait: Nanos,
+    ) -> PyResult<Result<Reservation, RateLimitResult>> {
+        match self {
+            Self::Direct(limiter) => RateLimiter::queue(limiter.clone_ref(py), count, max_wait),
+            Self::Keyed(limiter, key) => {
+                KeyedRateLimiter::queue(limiter.clone_ref(py), *key, count, max_wait)
+            }
+        }
+    }
+
+    fn limiter<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        match self {
+            Self::Direct(limiter) => limiter.bind(py),
+            Self::Keyed(limiter, _) => limiter.bind(py),
+        }
+    }
+}
 
 /// Draws the permits when it is awaited, and hands over to Python's waiting only where there is a
 /// wait: without one it costs no task, future or coroutine.
@@ -17,7 +56,7 @@ use crate::limiter::RateLimiter;
 /// It has a coroutine's methods, so that event loops and `create_task` take it for one.
 #[pyclass(frozen, module = "sluicegate._native")]
 pub(crate) struct Acquire {
-    limiter: Py<RateLimiter>,
+    source: Source,
     count: u64,
     max_wait: Nanos,
     begun: AtomicBool,
@@ -26,15 +65,15 @@ pub(crate) struct Acquire {
 }
 
 impl Acquire {
-    pub(crate) fn new(limiter: Py<RateLimiter>, count: u64, max_wait: Nanos) -> Self {
+    pub(crate) fn new(source: Source, count: u64, max_wait: Nanos) -> Self {
         let (begun, waiting) = (AtomicBool::new(false), OnceLock::new());
-        Self { limiter, count, max_wait, begun, waiting }
+        Self { source, count, max_wait, begun, waiting }
     }
 
     /// Decides at the first step: raises the result, or begins to wait for it.
     fn begin<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.mark_begun()?;
-        match self.limiter.get().draw(self.count) {
+        match self.source.draw(self.count) {
             Some(result) => Err(returned(py, result)),
             None => self.wait(py),
         }
@@ -42,10 +81,9 @@ impl Acquire {
 
     #[cold]
     fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let limiter = self.limiter.clone_ref(py);
-        match RateLimiter::queue(limiter, self.count, self.max_wait)? {
+        match self.source.queue(py, self.count, self.max_wait)? {
             Ok(reservation) => {
-                let waiting = self.limiter.bind(py).call_method1("_wait", (reservation,))?;
+                let waiting = self.source.limiter(py).call_method1("_wait", (reservation,))?;
                 self.waiting.get_or_init(|| waiting.clone().unbind());
                 waiting.call_method1("send", (py.None(),))
             }

@@ -11,7 +11,7 @@ use crate::convert::{Count, nanos_or_forever};
 use crate::decision::RateLimitResult;
 use crate::errors::configuration_error;
 use crate::limiter::RateLimiter;
-use crate::reservation::Reservation;
+use crate::reservation::{Charged, Reservation};
 
 /// The composite's decisions; `sluicegate.CompositeRateLimiter` adds the waiting.
 #[pyclass(frozen, subclass, module = "sluicegate._native")]
@@ -129,19 +129,13 @@ impl CompositeRateLimiter {
         match reserved {
             Ok((grants, _)) => {
                 let grants = self.units.iter().zip(grants.iter().flatten());
-                let reservations =
-                    grants.map(|((_, unit), grant)| Reservation::new(unit.clone_ref(py), grant));
+                let reservations = grants.map(|((_, unit), grant)| {
+                    Reservation::new(Charged::Direct(unit.clone_ref(py), *grant))
+                });
                 reservations.collect::<Vec<_>>().into_bound_py_any(py)
             }
             Err(refusal) => RateLimitResult::from(refusal).into_bound_py_any(py),
         }
-    }
-
-    /// Say how things stand after a wait that was granted.
-    fn _granted(&self) -> RateLimitResult {
-        let now = self.first().clock.now();
-        let state = self.with_shares(&[0; MAX_SHARES], |shares| composite::peek(shares, now));
-        Decision { allowed: true, retry_after: Nanos::ZERO, ..state }.into()
     }
 
     /// Count a caller that begins to wait, with every unit; returns the present in nanoseconds.

@@ -1,18 +1,21 @@
 //! The floor of the benches: what a call into the binding costs before it does anything.
 
 use pyo3::prelude::*;
-use sluicegate_core::{Clock as _, MonotonicClock, Nanos};
+use pyo3::types::PyString;
+use sluicegate_core::{Clock as _, MonotonicClock, Nanos, Seed};
 
 /// Calls that do next to nothing; the benches subtract them to see what a decision itself costs.
 #[pyclass(frozen, module = "sluicegate._native")]
-pub(crate) struct CallFloor;
+pub(crate) struct CallFloor {
+    seed: Seed,
+}
 
 #[pymethods]
 #[expect(clippy::unused_self, reason = "methods, because what they are held against are methods")]
 impl CallFloor {
     #[new]
     fn new() -> Self {
-        Self
+        Self { seed: Seed::random() }
     }
 
     /// Return True: the least a native method can do.
@@ -24,6 +27,13 @@ impl CallFloor {
     #[pyo3(signature = (count = 1))]
     fn count(&self, count: u64) -> bool {
         count > 0
+    }
+
+    /// Hash a text as the keyed limiters do, read the clock once and return True.
+    fn hash(&self, key: &Bound<'_, PyString>) -> PyResult<bool> {
+        let fingerprint = self.seed.bytes(key.to_str()?.as_bytes());
+        std::hint::black_box(fingerprint);
+        Ok(MonotonicClock.now() > Nanos::ZERO)
     }
 
     /// Read the machine's monotonic clock once and return True.

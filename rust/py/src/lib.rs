@@ -8,6 +8,8 @@ mod convert;
 mod decision;
 mod errors;
 mod floor;
+mod key;
+mod keyed;
 mod limiter;
 mod quota;
 mod reservation;
@@ -29,6 +31,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<acquire::Acquire>()?;
     module.add_class::<limiter::RateLimiter>()?;
     module.add_class::<limiter::RateLimiterStats>()?;
+    module.add_class::<keyed::KeyedRateLimiter>()?;
+    module.add_class::<keyed::KeyedRateLimiterStats>()?;
     module.add_class::<reservation::Reservation>()?;
     module.add_class::<composite::CompositeRateLimiter>()?;
     Ok(())

@@ -6,16 +6,16 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use sluicegate_core::{Clock as _, Decision, Nanos, Stats, Tally, Writers};
 
-use crate::acquire::Acquire;
+use crate::acquire::{Acquire, Source};
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_or_forever, seconds};
 use crate::decision::RateLimitResult;
 use crate::errors::configuration_error;
 use crate::quota::Quota;
-use crate::reservation::Reservation;
+use crate::reservation::{Charged, Reservation};
 
 /// What a limiter has done since it was built; calls and permits are counted apart.
-#[pyclass(frozen, eq, get_all, module = "sluicegate")]
+#[pyclass(frozen, subclass, eq, get_all, module = "sluicegate")]
 #[derive(PartialEq)]
 pub(crate) struct RateLimiterStats {
     /// Calls that were granted.
@@ -50,7 +50,7 @@ impl From<Stats> for RateLimiterStats {
 
 #[pymethods]
 impl RateLimiterStats {
-    fn __repr__(&self) -> String {
+    pub(crate) fn __repr__(&self) -> String {
         format!(
             "RateLimiterStats(allowed={}, denied={}, allowed_permits={}, denied_permits={}, \
              returned_permits={}, waiting={}, waited={:?})",
@@ -66,7 +66,8 @@ impl RateLimiterStats {
 }
 
 /// With its lock the interpreter lets one thread count at a time.
-const WRITERS: Writers = if cfg!(Py_GIL_DISABLED) { Writers::Many } else { Writers::One };
+pub(crate) const WRITERS: Writers =
+    if cfg!(Py_GIL_DISABLED) { Writers::Many } else { Writers::One };
 
 /// The limiter's decisions; `sluicegate.RateLimiter` adds the waiting.
 #[pyclass(frozen, subclass, module = "sluicegate._native")]
@@ -76,7 +77,7 @@ pub(crate) struct RateLimiter {
     pub(crate) tally: Tally,
 }
 
-fn quotas(list: &Bound<'_, PyList>) -> PyResult<Vec<sluicegate_core::Quota>> {
+pub(crate) fn quotas(list: &Bound<'_, PyList>) -> PyResult<Vec<sluicegate_core::Quota>> {
     list.iter().map(|quota| Ok(quota.cast::<Quota>()?.get().core)).collect()
 }
 
@@ -129,7 +130,8 @@ impl RateLimiter {
         let max_wait = nanos_or_forever(max_wait, "max_wait")?;
         let reserved = this.core.reserve(&this.clock, count.0, max_wait).ok();
         this.tally.decided(reserved.is_some(), count.0);
-        Ok(reserved.map(|(grant, _)| Reservation::new(slf.clone().unbind(), &grant)))
+        Ok(reserved
+            .map(|(grant, _)| Reservation::new(Charged::Direct(slf.clone().unbind(), grant))))
     }
 
     /// Draw `count` permits, waiting for them up to `timeout` seconds: an awaitable of the result.
@@ -142,7 +144,7 @@ impl RateLimiter {
         count: Count,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Acquire> {
-        Ok(Acquire::new(slf, count.0, nanos_or_forever(timeout, "timeout")?))
+        Ok(Acquire::new(Source::Direct(slf), count.0, nanos_or_forever(timeout, "timeout")?))
     }
 
     /// Draw `count` permits, waiting for them up to `timeout` seconds in this thread.
@@ -163,12 +165,6 @@ impl RateLimiter {
             Ok(reservation) => slf.call_method1("_wait_blocking", (reservation,)),
             Err(refusal) => refusal.into_bound_py_any(slf.py()),
         }
-    }
-
-    /// Say how things stand after a wait that was granted.
-    fn _granted(&self) -> RateLimitResult {
-        let state = self.core.peek(self.clock.now(), 0);
-        Decision { allowed: true, retry_after: Nanos::ZERO, ..state }.into()
     }
 
     /// Put other quotas in force; what is owed stays owed, granted times stand.
@@ -220,15 +216,24 @@ impl RateLimiter {
         let reserved = this.core.reserve(&this.clock, count, max_wait);
         this.tally.decided(reserved.is_ok(), count);
         match reserved {
-            Ok((grant, _)) => Ok(Ok(Reservation::new(slf, &grant))),
-            Err(refusal) if max_wait == Nanos::MAX && refusal.retry_after == Nanos::MAX => {
-                Err(PyValueError::new_err(format!(
-                    "{count} permits can never be granted here, where the limit is {}: ask for \
-                     fewer, or pass a timeout and read the result",
-                    refusal.limit
-                )))
-            }
-            Err(refusal) => Ok(Err(refusal.into())),
+            Ok((grant, _)) => Ok(Ok(Reservation::new(Charged::Direct(slf, grant)))),
+            Err(decision) => refusal(decision, count, max_wait).map(Err),
         }
     }
+}
+
+/// The refusal of a wait; `ValueError` where one without a bound would be endless.
+pub(crate) fn refusal(
+    decision: Decision,
+    count: u64,
+    max_wait: Nanos,
+) -> PyResult<RateLimitResult> {
+    if max_wait == Nanos::MAX && decision.retry_after == Nanos::MAX {
+        return Err(PyValueError::new_err(format!(
+            "{count} permits can never be granted here, where the limit is {}: ask for fewer, or \
+             pass a timeout and read the result",
+            decision.limit
+        )));
+    }
+    Ok(decision.into())
 }

@@ -3,26 +3,96 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use sluicegate_core::{Clock as _, Grant};
+use sluicegate_core::{Clock as _, Decision, Grant, KeyedGrant, Nanos};
 
+use crate::clock::Clock;
 use crate::convert::{Count, nanos_from_seconds, seconds, span_seconds};
+use crate::decision::RateLimitResult;
+use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
+
+/// The limiter that was charged, and the grant in its terms.
+pub(crate) enum Charged {
+    Direct(Py<RateLimiter>, Grant),
+    Keyed(Py<KeyedRateLimiter>, KeyedGrant),
+}
+
+impl Charged {
+    fn grant(&self) -> &Grant {
+        match self {
+            Self::Direct(_, grant) => grant,
+            Self::Keyed(_, grant) => grant.grant(),
+        }
+    }
+
+    fn clock(&self) -> &Clock {
+        match self {
+            Self::Direct(limiter, _) => &limiter.get().clock,
+            Self::Keyed(limiter, _) => &limiter.get().clock,
+        }
+    }
+
+    fn state(&self) -> Decision {
+        match self {
+            Self::Direct(limiter, _) => limiter.get().core.peek(self.clock().now(), 0),
+            Self::Keyed(limiter, grant) => {
+                limiter.get().core.peek(self.clock().now(), grant.key(), 0)
+            }
+        }
+    }
+
+    fn defer(&mut self, start: Nanos) {
+        match self {
+            Self::Direct(limiter, grant) => limiter.get().core.defer(grant, start),
+            Self::Keyed(limiter, grant) => limiter.get().core.defer(grant, start),
+        }
+    }
+
+    fn cancel(&self) -> u64 {
+        let (permits, tally) = match self {
+            Self::Direct(limiter, grant) => {
+                let limiter = limiter.get();
+                (limiter.core.cancel(grant, &limiter.clock), &limiter.tally)
+            }
+            Self::Keyed(limiter, grant) => {
+                let limiter = limiter.get();
+                (limiter.core.cancel(grant, &limiter.clock), &limiter.tally)
+            }
+        };
+        tally.returned(permits);
+        permits
+    }
+
+    fn commit(&self, actual: u64) -> i64 {
+        let (permits, tally) = match self {
+            Self::Direct(limiter, grant) => {
+                let limiter = limiter.get();
+                (limiter.core.commit(grant, &limiter.clock, actual), &limiter.tally)
+            }
+            Self::Keyed(limiter, grant) => {
+                let limiter = limiter.get();
+                (limiter.core.commit(grant, &limiter.clock, actual), &limiter.tally)
+            }
+        };
+        tally.returned(u64::try_from(permits).unwrap_or(0));
+        permits
+    }
+}
 
 /// Permits charged already, to be used from `execute_at` on; `TokenReservation` wraps it.
 #[pyclass(frozen, module = "sluicegate._native")]
 pub(crate) struct Reservation {
-    limiter: Py<RateLimiter>,
     state: Mutex<State>,
 }
 
 struct State {
-    grant: Grant,
+    charged: Charged,
     settled: bool,
 }
 
 impl Reservation {
-    pub(crate) fn new(limiter: Py<RateLimiter>, grant: &Grant) -> Self {
-        Self { limiter, state: Mutex::new(State { grant: *grant, settled: false }) }
+    pub(crate) fn new(charged: Charged) -> Self {
+        Self { state: Mutex::new(State { charged, settled: false }) }
     }
 
     /// No Python is called while it is held, and nothing in it can be half done.
@@ -30,13 +100,13 @@ impl Reservation {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `settle` on the grant unless it was settled before.
-    fn settle<T: Default>(&self, settle: impl FnOnce(&RateLimiter, &Grant) -> T) -> T {
+    /// Runs `settle` on what was charged unless it was settled before.
+    fn settle<T: Default>(&self, settle: impl FnOnce(&Charged) -> T) -> T {
         let mut state = self.state();
         if std::mem::replace(&mut state.settled, true) {
             return T::default();
         }
-        settle(self.limiter.get(), &state.grant)
+        settle(&state.charged)
     }
 }
 
@@ -45,31 +115,32 @@ impl Reservation {
     /// The permits charged.
     #[getter]
     fn count(&self) -> u64 {
-        self.state().grant.count()
+        self.state().charged.grant().count()
     }
 
     /// The instant of the charge in seconds, on the limiter's clock.
     #[getter]
     fn reserved_at(&self) -> f64 {
-        seconds(self.state().grant.reserved_at())
+        seconds(self.state().charged.grant().reserved_at())
     }
 
     /// The first instant of use in seconds, on the limiter's clock.
     #[getter]
     fn execute_at(&self) -> f64 {
-        span_seconds(self.state().grant.execute_at())
+        span_seconds(self.state().charged.grant().execute_at())
     }
 
     /// The first instant of use in whole nanoseconds.
     #[getter]
     fn execute_at_ns(&self) -> u64 {
-        self.state().grant.execute_at().get()
+        self.state().charged.grant().execute_at().get()
     }
 
     /// Seconds from now until `execute_at`, 0.0 once it has come.
     #[getter]
     fn delay(&self) -> f64 {
-        span_seconds(self.state().grant.execute_at() - self.limiter.get().clock.now())
+        let charged = &self.state().charged;
+        span_seconds(charged.grant().execute_at() - charged.clock().now())
     }
 
     /// Whether it was cancelled or committed.
@@ -82,28 +153,27 @@ impl Reservation {
     fn delay_execution(&self, seconds: &Bound<'_, PyAny>) -> PyResult<()> {
         let delay = nanos_from_seconds(seconds, "seconds")?;
         let mut state = self.state();
-        let start = state.grant.reserved_at() + delay;
-        self.limiter.get().core.defer(&mut state.grant, start);
+        let start = state.charged.grant().reserved_at() + delay;
+        state.charged.defer(start);
         Ok(())
     }
 
     /// Give back what cannot break the limit: whole permits, 0 from `execute_at` on.
     fn cancel(&self) -> u64 {
-        self.settle(|limiter, grant| {
-            let permits = limiter.core.cancel(grant, &limiter.clock);
-            limiter.tally.returned(permits);
-            permits
-        })
+        self.settle(Charged::cancel)
     }
 
     /// Settle at `actual` permits: those given back, negative where more was charged.
     #[pyo3(signature = (actual = None))]
     fn commit(&self, actual: Option<Count>) -> i64 {
-        self.settle(|limiter, grant| {
-            let actual = actual.map_or(grant.count(), |actual| actual.0);
-            let permits = limiter.core.commit(grant, &limiter.clock, actual);
-            limiter.tally.returned(u64::try_from(permits).unwrap_or(0));
-            permits
+        self.settle(|charged| {
+            charged.commit(actual.map_or(charged.grant().count(), |actual| actual.0))
         })
+    }
+
+    /// Say how things stand after a wait that was granted.
+    fn granted(&self) -> RateLimitResult {
+        let state = self.state().charged.state();
+        Decision { allowed: true, retry_after: Nanos::ZERO, ..state }.into()
     }
 }

@@ -62,6 +62,12 @@ impl KeyedGrant {
     pub fn grant(&self) -> &Grant {
         &self.grant
     }
+
+    /// Whose permits they are.
+    #[must_use]
+    pub fn key(&self) -> Fingerprint {
+        self.key
+    }
 }
 
 /// A rate limiter for each of many keys, all under the same quotas.

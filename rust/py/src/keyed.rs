@@ -1,0 +1,236 @@
+//! The keyed limiter's verbs: those of the direct one, key first.
+
+use pyo3::IntoPyObjectExt as _;
+use pyo3::exceptions::PyOverflowError;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use sluicegate_core::{Clock as _, Decision, Fingerprint, Nanos, Seed, Tally};
+
+use crate::acquire::{Acquire, Source};
+use crate::clock::Clock;
+use crate::convert::{Count, nanos_or_forever};
+use crate::decision::RateLimitResult;
+use crate::errors::configuration_error;
+use crate::key::fingerprint;
+use crate::limiter::{RateLimiterStats, WRITERS, quotas, refusal};
+use crate::reservation::{Charged, Reservation};
+
+/// What a keyed limiter has done, over all keys, and how full its table is.
+#[pyclass(frozen, get_all, extends = RateLimiterStats, module = "sluicegate")]
+pub(crate) struct KeyedRateLimiterStats {
+    /// Decisions made by the overflow, because every slot in a key's reach was in debt.
+    overflowed: u64,
+    /// Keys that the table has room for.
+    slots: usize,
+    /// Keys that owe something now.
+    slots_in_use: usize,
+}
+
+#[pymethods]
+impl KeyedRateLimiterStats {
+    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, Self>) -> bool {
+        let (this, that) = (slf.get(), other.get());
+        let table = |stats: &Self| (stats.overflowed, stats.slots, stats.slots_in_use);
+        slf.as_super().get() == other.as_super().get() && table(this) == table(that)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        let this = slf.get();
+        format!(
+            "Keyed{}, overflowed={}, slots={}, slots_in_use={})",
+            slf.as_super().get().__repr__().trim_end_matches(')'),
+            this.overflowed,
+            this.slots,
+            this.slots_in_use,
+        )
+    }
+}
+
+/// The limiter's decisions; `sluicegate.KeyedRateLimiter` adds the waiting.
+#[pyclass(frozen, subclass, module = "sluicegate._native")]
+pub(crate) struct KeyedRateLimiter {
+    pub(crate) core: sluicegate_core::KeyedRateLimiter,
+    pub(crate) clock: Clock,
+    pub(crate) tally: Tally,
+}
+
+#[pymethods]
+impl KeyedRateLimiter {
+    #[new]
+    #[pyo3(signature = (quotas, max_keys, clock = None))]
+    fn new(
+        quotas: &Bound<'_, PyList>,
+        max_keys: &Bound<'_, PyAny>,
+        clock: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        // Beyond the range is as wrong as zero, and told in the same words.
+        let number = max_keys.extract::<usize>().or_else(|error| {
+            let beyond = error.is_instance_of::<PyOverflowError>(max_keys.py());
+            if beyond { Ok(0) } else { Err(error) }
+        })?;
+        let core =
+            sluicegate_core::KeyedRateLimiter::new(&self::quotas(quotas)?, number, Seed::random());
+        let core = core.map_err(|error| {
+            let count = quotas.len().into_bound_py_any(max_keys.py());
+            let value = if error.field == "max_keys" { max_keys.clone() } else { count? };
+            Ok(configuration_error(max_keys.py(), error.to_string(), error.field, value))
+                as PyResult<PyErr>
+        });
+        let core = core.map_err(|error| error.unwrap_or_else(|failed| failed))?;
+        Ok(Self { core, clock: Clock::from_argument(clock)?, tally: Tally::new(WRITERS) })
+    }
+
+    /// Draw `count` permits of `key` and say whether they were there; never waits.
+    #[pyo3(signature = (key, count = Count::ONE), text_signature = "($self, key, count=1)")]
+    fn try_acquire(&self, key: &Bound<'_, PyAny>, count: Count) -> PyResult<bool> {
+        let key = fingerprint(key, self.core.seed())?;
+        let allowed = self.core.try_acquire(&self.clock, key, count.0);
+        self.tally.decided(allowed, count.0);
+        Ok(allowed)
+    }
+
+    /// Draw `count` permits of `key` and say how things stand; never waits.
+    #[pyo3(signature = (key, count = Count::ONE), text_signature = "($self, key, count=1)")]
+    fn attempt(&self, key: &Bound<'_, PyAny>, count: Count) -> PyResult<RateLimitResult> {
+        let key = fingerprint(key, self.core.seed())?;
+        let decision = self.core.attempt(&self.clock, key, count.0);
+        self.tally.decided(decision.allowed, count.0);
+        Ok(decision.into())
+    }
+
+    /// Say what `attempt` would say; draws nothing.
+    #[pyo3(signature = (key, count = Count::ONE), text_signature = "($self, key, count=1)")]
+    fn peek(&self, key: &Bound<'_, PyAny>, count: Count) -> PyResult<RateLimitResult> {
+        let key = fingerprint(key, self.core.seed())?;
+        Ok(self.core.peek(self.clock.now(), key, count.0).into())
+    }
+
+    /// Charge `count` permits of `key` now for the first start that the limit allows; None where
+    /// that is more than `max_wait` seconds away.
+    #[pyo3(
+        signature = (key, count = Count::ONE, max_wait = None),
+        text_signature = "($self, key, count=1, max_wait=None)"
+    )]
+    fn _reserve(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        count: Count,
+        max_wait: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Reservation>> {
+        let key = fingerprint(key, slf.get().core.seed())?;
+        let max_wait = nanos_or_forever(max_wait, "max_wait")?;
+        Ok(Self::reserve(slf.clone().unbind(), key, count.0, max_wait).ok())
+    }
+
+    /// Draw `count` permits of `key`, waiting for them up to `timeout` seconds: an awaitable.
+    #[pyo3(
+        signature = (key, count = Count::ONE, timeout = None),
+        text_signature = "($self, key, count=1, timeout=None)"
+    )]
+    fn acquire(
+        slf: Py<Self>,
+        key: &Bound<'_, PyAny>,
+        count: Count,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Acquire> {
+        let key = fingerprint(key, slf.get().core.seed())?;
+        Ok(Acquire::new(Source::Keyed(slf, key), count.0, nanos_or_forever(timeout, "timeout")?))
+    }
+
+    /// Draw `count` permits of `key`, waiting for them up to `timeout` seconds in this thread.
+    #[pyo3(
+        signature = (key, count = Count::ONE, timeout = None),
+        text_signature = "($self, key, count=1, timeout=None)"
+    )]
+    fn acquire_blocking<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        count: Count,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let key = fingerprint(key, slf.get().core.seed())?;
+        let max_wait = nanos_or_forever(timeout, "timeout")?;
+        if let Some(result) = slf.get().draw(key, count.0) {
+            return result.into_bound_py_any(slf.py());
+        }
+        match Self::queue(slf.clone().unbind(), key, count.0, max_wait)? {
+            Ok(reservation) => slf.call_method1("_wait_blocking", (reservation,)),
+            Err(refusal) => refusal.into_bound_py_any(slf.py()),
+        }
+    }
+
+    /// Put other quotas in force, which an error shows as `configs`.
+    fn _update(&self, quotas: &Bound<'_, PyList>, configs: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let updated = self.core.update(self.clock.now(), &self::quotas(quotas)?);
+        updated.map_err(|error| {
+            configuration_error(quotas.py(), error.to_string(), error.field, configs)
+        })
+    }
+
+    /// Count a caller that begins to wait; returns the present in nanoseconds.
+    fn _begin_wait(&self) -> u64 {
+        self.tally.begin_wait();
+        self.clock.now().get()
+    }
+
+    /// Count a caller that ends its wait, granted or not, which began at `began` nanoseconds.
+    fn _end_wait(&self, began: u64) {
+        self.tally.end_wait(self.clock.now() - Nanos::new(began));
+    }
+
+    /// Read the counts since the start, and walk the table.
+    fn stats(slf: &Bound<'_, Self>) -> PyResult<Py<KeyedRateLimiterStats>> {
+        let this = slf.get();
+        let table = KeyedRateLimiterStats {
+            overflowed: this.core.overflowed(),
+            slots: this.core.slots(),
+            slots_in_use: this.core.slots_in_use(this.clock.now()),
+        };
+        let counts = RateLimiterStats::from(this.tally.read());
+        Py::new(slf.py(), PyClassInitializer::from(counts).add_subclass(table))
+    }
+
+    /// The memory it takes, in bytes.
+    fn __sizeof__(&self) -> usize {
+        size_of::<Self>() + self.core.size()
+    }
+}
+
+impl KeyedRateLimiter {
+    /// Draws `count` permits if they are there now.
+    #[inline]
+    pub(crate) fn draw(&self, key: Fingerprint, count: u64) -> Option<RateLimitResult> {
+        let decision = self.core.attempt(&self.clock, key, count);
+        if !decision.allowed {
+            return None;
+        }
+        self.tally.decided(true, count);
+        Some(decision.into())
+    }
+
+    fn reserve(
+        slf: Py<Self>,
+        key: Fingerprint,
+        count: u64,
+        max_wait: Nanos,
+    ) -> Result<Reservation, Decision> {
+        let this = slf.get();
+        let reserved = this.core.reserve(&this.clock, key, count, max_wait);
+        this.tally.decided(reserved.is_ok(), count);
+        let (grant, _) = reserved?;
+        Ok(Reservation::new(Charged::Keyed(slf, grant)))
+    }
+
+    /// Reserves `count` permits that were not there: the reservation, or the refusal.
+    pub(crate) fn queue(
+        slf: Py<Self>,
+        key: Fingerprint,
+        count: u64,
+        max_wait: Nanos,
+    ) -> PyResult<Result<Reservation, RateLimitResult>> {
+        match Self::reserve(slf, key, count, max_wait) {
+            Ok(reservation) => Ok(Ok(reservation)),
+            Err(decision) => refusal(decision, count, max_wait).map(Err),
+        }
+    }
+}
