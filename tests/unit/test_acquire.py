@@ -3,6 +3,7 @@
 import asyncio
 import collections.abc
 import math
+import random
 import threading
 
 import pytest
@@ -69,6 +70,19 @@ async def test_a_cancelled_wait_gives_back_what_it_charged(clock):
         await task
     assert limiter.stats().waiting == 0
     assert limiter.attempt(2).retry_after == 0.2
+
+
+async def test_a_thousand_tasks_cancelled_at_random_leave_no_debt(clock):
+    limiter = RateLimiter("10/s", clock=clock)
+    assert limiter.try_acquire(10)
+    before = limiter.peek(0)
+    tasks = [asyncio.create_task(limiter.acquire()) for _ in range(1_000)]
+    await asyncio.sleep(0)
+    random.Random(7).shuffle(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert limiter.peek(0) == before
 
 
 async def test_a_task_cancelled_before_its_first_step_draws_nothing(clock):

@@ -4,7 +4,7 @@ use crate::bucket;
 use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::gcra::SEALED;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Refund};
 use crate::nanos::Nanos;
 use crate::quota::{Quota, Terms};
 use crate::rate::Slope;
@@ -224,7 +224,7 @@ impl Bandwidth {
         let (present, opens) = (terms.units(now), terms.units(start));
         let (cost, capacity) = (terms.cost(count)?, terms.capacity);
         let receipt = cell.ledger.charge(&cell.word, present, opens, cost, capacity)?;
-        Some(Charge { receipt, epoch })
+        Some(Charge::new(receipt, epoch))
     }
 
     /// Charges `count` permits more whatever is owed.
@@ -240,22 +240,37 @@ impl Bandwidth {
 
     /// Gives back `unused` permits of a charge as far as that is sound: how many whole ones.
     pub(crate) fn refund(&self, charge: &Charge, clock: &impl Clock, unused: u64) -> u64 {
-        let InForce { terms, cell, epoch } = self.in_force();
-        if charge.epoch != epoch {
-            // Charged in another unit: what is owed of it stays owed.
-            return 0;
-        }
-        let cost = terms.debt(unused);
-        let units = cell.ledger.refund(&cell.word, &terms, clock, &charge.receipt, cost);
-        terms.permits(units).min(unused)
+        let (terms, _) = self.terms();
+        terms.permits(self.refund_units(charge, clock, terms.debt(unused)).units).min(unused)
     }
 
-    /// Leaves room for a charge at `start`, later than it was granted.
-    pub(crate) fn defer(&self, charge: &Charge, start: Nanos) {
+    /// Gives back as much of `units` as is sound; none where it was charged in another unit.
+    pub(crate) fn refund_units(&self, charge: &Charge, clock: &impl Clock, units: u64) -> Refund {
         let InForce { terms, cell, epoch } = self.in_force();
-        if charge.epoch == epoch {
-            cell.ledger.defer_to(terms.units(start));
+        if charge.epoch != epoch {
+            return Refund::default();
         }
+        cell.ledger.refund(&cell.word, &terms, clock, &charge.receipt, units)
+    }
+
+    /// Leaves the word as the charge of `units` found it, if it was all that happened since.
+    pub(crate) fn unwind(&self, charge: &Charge, units: u64) -> bool {
+        let InForce { cell, epoch, .. } = self.in_force();
+        charge.epoch == epoch
+            && charge.receipt.cost == units
+            && cell.ledger.unwind(&cell.word, &charge.receipt)
+    }
+
+    /// Has refunds leave room for a start at `last`, the latest granted, and for none after it.
+    pub(crate) fn hold(&self, last: Option<Nanos>) {
+        let InForce { terms, cell, .. } = self.in_force();
+        cell.ledger.lower_to(last.map_or(0, |start| terms.units(start)));
+    }
+
+    /// The terms in force, and the epoch of their unit.
+    pub(crate) fn terms(&self) -> (Terms, u64) {
+        let InForce { terms, epoch, .. } = self.in_force();
+        (terms, epoch)
     }
 
     /// Works by the terms in force, without a copy of them where they are those it was built with.

@@ -21,6 +21,22 @@ pub(crate) struct Receipt {
     pub(crate) returned: u64,
 }
 
+impl Receipt {
+    /// The same, with `grains` of the refunds since then not counted against it.
+    pub(crate) fn credited(self, grains: u64) -> Self {
+        Self { returned: self.returned.wrapping_add(grains), ..self }
+    }
+}
+
+/// What was given back, and what of it counts as a refund to those charged before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refund {
+    /// The units given back.
+    pub(crate) units: u64,
+    /// The grains counted; none where the word was left as if never charged.
+    pub(crate) grains: u64,
+}
+
 /// What the refunds of one word must know of each other and of those who wait behind it.
 #[repr(C)]
 #[derive(Debug)]
@@ -50,6 +66,14 @@ impl Ledger {
     pub(crate) fn defer_to(&self, units: u64) {
         // Release: whoever reads the word charged after this also reads the hold.
         self.hold.fetch_max(units, Ordering::Release);
+    }
+
+    /// Says that nobody any more was granted a start later than `units`.
+    ///
+    /// For whoever knows all that were, and lets none be granted meanwhile.
+    pub(crate) fn lower_to(&self, units: u64) {
+        // Release: whoever leaves less room reads a clock no earlier than those whose starts passed.
+        self.hold.store(units, Ordering::Release);
     }
 
     /// The refunds so far; read before the word that a receipt is written for.
@@ -130,7 +154,7 @@ impl Ledger {
         clock: &impl Clock,
         receipt: &Receipt,
         unused: u64,
-    ) -> u64 {
+    ) -> Refund {
         self.refund_below(SEALED, word, terms, clock, receipt, unused)
     }
 
@@ -144,10 +168,10 @@ impl Ledger {
         clock: &impl Clock,
         receipt: &Receipt,
         unused: u64,
-    ) -> u64 {
-        let Some(turn) = self.begin_turn() else { return 0 };
+    ) -> Refund {
+        let Some(turn) = self.begin_turn() else { return Refund::default() };
         let grain = (terms.unit >> 10).max(1);
-        let mut refunded = 0;
+        let mut refunded = Refund::default();
         for _ in 0..PATIENCE {
             // Relaxed: only the holder of the turn raises it, and the turn was acquired.
             let returned = self.returned.load(Ordering::Relaxed);
@@ -176,16 +200,32 @@ impl Ledger {
             let moved =
                 word.compare_exchange(seen, seen - amount, Ordering::AcqRel, Ordering::Relaxed);
             if moved.is_ok() {
-                if !last {
-                    // Release, after the word: see `charge`.
-                    self.returned.fetch_add(amount.div_ceil(grain), Ordering::Release);
-                }
-                refunded = amount;
+                let grains = if last { 0 } else { amount.div_ceil(grain) };
+                // Release, after the word: see `charge`.
+                self.returned.fetch_add(grains, Ordering::Release);
+                refunded = Refund { units: amount, grains };
                 break;
             }
         }
         self.end_turn(turn);
         refunded
+    }
+
+    /// Leaves the word as the charge found it, if nobody else was charged or refunded since.
+    pub(crate) fn unwind(&self, word: &AtomicU64, receipt: &Receipt) -> bool {
+        let Some(turn) = self.begin_turn() else { return false };
+        // Orderings as in `refund`.
+        let unwound = self.returned.load(Ordering::Relaxed) == receipt.returned
+            && word
+                .compare_exchange(
+                    receipt.arrival,
+                    receipt.before,
+                    Ordering::AcqRel,
+                    Ordering::Relaxed,
+                )
+                .is_ok();
+        self.end_turn(turn);
+        unwound
     }
 
     /// Takes the turn to lower the word; `None` where others keep it for long.

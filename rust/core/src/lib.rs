@@ -18,6 +18,7 @@ mod joint;
 pub mod keyed;
 mod ledger;
 pub mod limiter;
+mod line;
 pub mod nanos;
 pub mod quota;
 pub mod rate;

@@ -5,9 +5,10 @@ use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::error::ConfigError;
 use crate::joint;
+use crate::line::Line;
 use crate::nanos::Nanos;
 use crate::quota::Quota;
-use crate::reservation::{Charges, Grant};
+use crate::reservation::{Charge, Charges, Grant};
 use crate::sync::Mutex;
 
 /// The most bandwidths of one limiter.
@@ -15,13 +16,15 @@ pub const MAX_BANDWIDTHS: usize = 8;
 
 /// A rate limiter: grants while every one of its quotas does.
 ///
-/// Decisions are lock-free and never allocate. Each reads the clock it is handed once, or takes an
-/// instant in its place; only what gives permits back reads it again, after the word. Sequentially
-/// decisions are exact; with several bandwidths a request may also be refused while another's
-/// charge is in flight.
+/// Decisions are lock-free and never allocate; only who waits, or gives that up, stands in line.
+/// Each reads the clock it is handed once, or takes an instant in its place; only what gives permits
+/// back reads it again, after the word. Sequentially decisions are exact; with several bandwidths a
+/// request may also be refused while another's charge is in flight.
 #[derive(Debug)]
 pub struct RateLimiter {
     bandwidths: Box<[Bandwidth]>,
+    /// Who waits for each of them; nobody else locks a line.
+    lines: Box<[Line]>,
     /// Keeps changes of the quotas apart; no decision takes it.
     changes: Mutex<()>,
 }
@@ -37,7 +40,8 @@ impl RateLimiter {
             return Err(ConfigError::new("configs", reason));
         }
         let bandwidths = quotas.iter().map(Bandwidth::new).collect();
-        Ok(Self { bandwidths, changes: Mutex::new(()) })
+        let lines = quotas.iter().map(|_| Line::new()).collect();
+        Ok(Self { bandwidths, lines, changes: Mutex::new(()) })
     }
 
     /// Draws `count` permits, or says no. The hot path.
@@ -120,8 +124,10 @@ impl RateLimiter {
     /// The promise of the limit holds for granted starts: whoever moves them may bunch calls.
     pub fn defer(&self, grant: &mut Grant, start: Nanos) {
         grant.defer(start);
-        for (bandwidth, charge) in self.bandwidths.iter().zip(grant.charges().iter()) {
-            bandwidth.defer(charge, grant.execute_at());
+        let start = grant.execute_at();
+        let words = self.bandwidths.iter().zip(&self.lines);
+        for ((bandwidth, line), charge) in words.zip(grant.charges_mut().iter_mut()) {
+            line.defer(bandwidth, charge, start);
         }
     }
 
@@ -160,16 +166,39 @@ impl RateLimiter {
     /// whether none did.
     pub(crate) fn charge(&self, now: Nanos, start: Nanos, count: u64) -> (Charges, bool) {
         let mut charges = Charges::default();
-        for bandwidth in &self.bandwidths {
-            let Some(charge) = bandwidth.charge(now, start, count) else { return (charges, false) };
+        for (bandwidth, line) in self.bandwidths.iter().zip(&self.lines) {
+            let charge = || bandwidth.charge(now, start, count);
+            let charge =
+                if start > now { line.charge(bandwidth, now, start, charge) } else { charge() };
+            let Some(charge) = charge else { return (charges, false) };
             charges.push(charge);
         }
         (charges, true)
     }
 
+    /// Has `charge` draw from the only bandwidth at `now` for `start`, in line where that is later.
+    pub(crate) fn charge_only(
+        &self,
+        now: Nanos,
+        start: Nanos,
+        charge: impl FnOnce() -> Option<Charge>,
+    ) -> Option<Charge> {
+        match (&*self.bandwidths, &*self.lines) {
+            ([only], [line]) if start > now => line.charge(only, now, start, charge),
+            _ => charge(),
+        }
+    }
+
     /// Gives back `unused` permits of each charge as far as that is sound: the least of them.
     pub(crate) fn refund(&self, charges: &Charges, clock: &impl Clock, unused: u64) -> u64 {
-        let refunds = self.bandwidths.iter().zip(charges.iter());
-        refunds.map(|(each, charge)| each.refund(charge, clock, unused)).min().unwrap_or(0)
+        let words = self.bandwidths.iter().zip(&self.lines);
+        let refunds = words.zip(charges.iter()).map(|((bandwidth, line), charge)| {
+            if charge.ticket == 0 {
+                bandwidth.refund(charge, clock, unused)
+            } else {
+                line.refund(bandwidth, charge, clock, unused)
+            }
+        });
+        refunds.min().unwrap_or(0)
     }
 }

@@ -4,11 +4,21 @@ use crate::ledger::Receipt;
 use crate::limiter::MAX_BANDWIDTHS;
 use crate::nanos::Nanos;
 
-/// One bandwidth's part of a grant: its receipt, and the epoch of the unit it is written in.
+/// One bandwidth's part of a grant: its receipt, and the epoch of the unit it is written in; where
+/// it stands in line with a ticket, not 0, also the start it waits for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Charge {
     pub(crate) receipt: Receipt,
     pub(crate) epoch: u64,
+    pub(crate) start: Nanos,
+    pub(crate) ticket: u64,
+}
+
+impl Charge {
+    /// A charge that stands in no line.
+    pub(crate) fn new(receipt: Receipt, epoch: u64) -> Self {
+        Self { receipt, epoch, ..Self::default() }
+    }
 }
 
 /// The charges of one grant, a bandwidth each.
@@ -26,6 +36,10 @@ impl Charges {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Charge> {
         self.charges[..self.len].iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Charge> {
+        self.charges[..self.len].iter_mut()
     }
 }
 
@@ -73,5 +87,9 @@ impl Grant {
 
     pub(crate) fn charges(&self) -> &Charges {
         &self.charges
+    }
+
+    pub(crate) fn charges_mut(&mut self) -> &mut Charges {
+        &mut self.charges
     }
 }

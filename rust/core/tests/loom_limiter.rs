@@ -203,6 +203,23 @@ fn loom_a_refund_never_keeps_the_next_one_out() {
 }
 
 #[test]
+fn loom_a_queue_that_two_threads_give_up_is_given_back_whole() {
+    loom::model(|| {
+        let shared = Shared::new(&[PROMISE]);
+        shared.draw(2).unwrap();
+        let before = shared.limiter.peek(shared.clock.now(), 0);
+        let [first, second, third] = [1, 2, 3].map(|_| shared.reserve(1));
+        let other = shared.spawn(move |shared| {
+            shared.limiter.cancel(&first, &*shared.clock);
+        });
+        shared.limiter.cancel(&third, &*shared.clock);
+        shared.limiter.cancel(&second, &*shared.clock);
+        other.join().unwrap();
+        assert_eq!(shared.limiter.peek(shared.clock.now(), 0), before);
+    });
+}
+
+#[test]
 fn loom_a_change_of_the_rate_loses_no_draw() {
     loom::model(|| {
         let shared = Shared::new(&[PROMISE]);

@@ -35,6 +35,7 @@ enum Step {
     Reserve { count: u64, max_wait: u64 },
     Cancel(usize),
     Commit { which: usize, unused: u64 },
+    Defer { which: usize, by: u64 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -44,6 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1_u64..8, 0_u64..2_000).prop_map(|(count, max_wait)| Step::Reserve { count, max_wait }),
         3 => any::<usize>().prop_map(Step::Cancel),
         2 => (any::<usize>(), 0_u64..8).prop_map(|(which, unused)| Step::Commit { which, unused }),
+        1 => (any::<usize>(), 0_u64..500).prop_map(|(which, by)| Step::Defer { which, by }),
     ]
 }
 
@@ -90,7 +92,12 @@ impl Trace {
                 self.limiter.commit(&grant, &self.clock, actual);
                 self.uses[place].count = actual;
             }
-            Step::Cancel(_) | Step::Commit { .. } => {}
+            Step::Defer { which, by } if !self.open.is_empty() => {
+                let place = which % self.open.len();
+                let (grant, _) = &mut self.open[place];
+                self.limiter.defer(grant, grant.reserved_at() + Nanos::new(by));
+            }
+            Step::Cancel(_) | Step::Commit { .. } | Step::Defer { .. } => {}
         }
     }
 }
@@ -196,6 +203,31 @@ proptest! {
             prop_assert!(!trace.limiter.peek(opens - Nanos::new(1), count).allowed);
         }
         prop_assert_eq!(trace.limiter.attempt(&now, count), decision);
+    }
+
+    #[test]
+    fn a_queue_that_gives_up_in_any_order_is_as_if_it_had_never_stood(
+        promise in promise(),
+        queue in vec((1_u64..8, any::<u64>()), 1..40),
+    ) {
+        let (limiter, now) = (limiter(&[promise]), Nanos::new(50));
+        // Only who has to wait gets anything back by cancelling.
+        prop_assert!(limiter.try_acquire(&now, promise.burst));
+        let before = limiter.peek(now, 0);
+        let mut grants: Vec<(u64, Grant)> = queue
+            .into_iter()
+            .filter(|(count, _)| *count <= promise.burst)
+            .map(|(count, order)| (order, limiter.reserve(&now, count, Nanos::MAX).unwrap().0))
+            .collect();
+        grants.sort_by_key(|(order, _)| *order);
+        for (_, grant) in &grants {
+            limiter.cancel(grant, &now);
+        }
+        let after = limiter.peek(now, 0);
+        prop_assert!(after.remaining >= before.remaining);
+        // A start in the midst of a nanosecond is rounded up, which may stay.
+        let rounded = Nanos::new(grants.len().try_into().unwrap());
+        prop_assert!(after.reset_after <= before.reset_after + rounded, "{after:?} {before:?}");
     }
 
     #[test]

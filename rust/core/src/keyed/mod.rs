@@ -297,8 +297,8 @@ impl KeyedRateLimiter {
                 Place::Overflow => (&in_force.cell.word, &in_force.cell.ledger),
             };
             let (terms, cost) = (&in_force.terms, in_force.terms.debt(unused));
-            let units = ledger.refund_below(CLAIMED, word, terms, clock, &charge.receipt, cost);
-            least = least.min(terms.permits(units));
+            let refund = ledger.refund_below(CLAIMED, word, terms, clock, &charge.receipt, cost);
+            least = least.min(terms.permits(refund.units));
         }
         least
     }

@@ -61,7 +61,7 @@ impl Part<'_> {
         };
         // A ledger may serve several keys, so that one of them owing nothing ends nobody's turn.
         let receipt = self.ledger.charge_as(self.word, present, start, cost, step, |_| ())?;
-        Some(Charge { receipt, epoch: 0 })
+        Some(Charge::new(receipt, 0))
     }
 }
 

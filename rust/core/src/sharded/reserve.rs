@@ -48,8 +48,11 @@ impl ShardedRateLimiter {
                 return Err(decision);
             }
             let start = now + decision.retry_after;
-            let mut receipt = Receipt::default();
-            if let Some(cost) = terms.cost(count).filter(|&cost| cost > 0) {
+            let charge = || {
+                let none = Charge::new(Receipt::default(), in_force.epoch);
+                let Some(cost) = terms.cost(count).filter(|&cost| cost > 0) else {
+                    return Some(none);
+                };
                 let opens = terms.units(start);
                 let arrival = gcra::charged(owed, opens, cost);
                 if opens > present {
@@ -58,15 +61,15 @@ impl ShardedRateLimiter {
                 // Release: seen by whoever reads the word charged after this.
                 self.shut_of(in_force.epoch).fetch_max(arrival, Ordering::Release);
                 if !swap(root, word, arrival) {
-                    continue;
+                    return None;
                 }
                 // Beside claims that may yet end as tokens, nothing is known to be free.
-                if out.claimed == 0 {
-                    receipt = Receipt { before: word, arrival, cost, returned };
-                }
-            }
+                let receipt = Receipt { before: word, arrival, cost, returned };
+                Some(if out.claimed > 0 { none } else { Charge { receipt, ..none } })
+            };
+            let Some(charge) = self.whole.charge_only(now, start, charge) else { continue };
             let mut charges = Charges::default();
-            charges.push(Charge { receipt, epoch: in_force.epoch });
+            charges.push(charge);
             return Ok((Grant::new(count, now, start, &charges), decision));
         }
         // Others came between every time; nothing is charged.
