@@ -4,17 +4,29 @@ A case is a batch: told how many calls to make, it makes them in a tight loop. `
 the batches to pytest-benchmark, `ratios.py` interleaves them and compares.
 """
 
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from itertools import repeat
+from functools import cache, partial
+from itertools import cycle, islice, repeat
 from time import monotonic_ns
+from typing import TypeAlias, TypeVar
 
 import reference
 import sluicegate
+from reference import Rejected
+from sluicegate import CircuitOpenError
 from sluicegate._native import CallFloor
 
+T = TypeVar("T")
+Key: TypeAlias = tuple[str, str]
+
 RATE = 1_000_000_000  # permits a second: more than any loop takes, so that every call is admitted
+DAY = 86_400  # seconds
+LOOP = ("floor", "empty loop")
+KEYED = (1_000, 100_000)  # how many keys
+MAX_KEYS = 2 * max(KEYED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,12 @@ class Case:
     group: str
     name: str
     batch: Callable[[int], None]
+    loop: Key = LOOP  # the case that is what the batch costs besides its calls
+
+    @property
+    def key(self) -> Key:
+        """What a run files its figures under."""
+        return self.group, self.name
 
 
 def called(call: Callable[[], object]) -> Callable[[int], None]:
@@ -32,6 +50,30 @@ def called(call: Callable[[], object]) -> Callable[[int], None]:
     def batch(count: int) -> None:
         for _ in repeat(None, count):
             call()
+
+    return batch
+
+
+def given(call: Callable[[T], object], argument: T) -> Callable[[int], None]:
+    """Make a batch of calls with one argument, which cost less than those of a partial."""
+
+    def batch(count: int) -> None:
+        for _ in repeat(None, count):
+            call(argument)
+
+    return batch
+
+
+def refused(call: Callable[[], object], refusal: type[BaseException]) -> Callable[[int], None]:
+    """Make a batch of calls that all raise `refusal`, and catch it."""
+
+    def batch(count: int) -> None:
+        for _ in repeat(None, count):
+            try:
+                call()
+            except refusal:
+                continue
+            raise RuntimeError("a call that should be refused has gone through")
 
     return batch
 
@@ -61,6 +103,39 @@ def empty_loop(count: int) -> None:
         pass
 
 
+@cache
+def shuffled_keys(count: int) -> Sequence[str]:
+    """Name `count` clients, in an order of chance that is the same in every run."""
+    keys = [f"client:{number}" for number in range(count)]
+    random.Random(count).shuffle(keys)
+    return keys
+
+
+def keyed(name: str, count: int, call: Callable[[str], object]) -> Case:
+    """Make a case of calls that go round `count` keys, each of which is known from the start."""
+    keys = shuffled_keys(count)
+    endless = cycle(keys)
+    for key in keys:
+        call(key)
+
+    def batch(calls: int) -> None:
+        for key in islice(endless, calls):
+            call(key)
+
+    return Case(f"try_acquire(key), {count:,} keys", name, batch, loop=key_loop(count).key)
+
+
+def key_loop(count: int) -> Case:
+    """Make a case of the loop over `count` keys, which calls nothing."""
+    endless = cycle(shuffled_keys(count))
+
+    def batch(calls: int) -> None:
+        for _ in islice(endless, calls):
+            pass
+
+    return Case("floor", f"loop over {count:,} keys", batch)
+
+
 def nothing() -> None:
     """Return at once."""
 
@@ -69,16 +144,40 @@ async def nothing_async() -> None:
     """Return at once, to be awaited."""
 
 
+def fail() -> None:
+    """Fail, so that a breaker opens."""
+    raise RuntimeError("what a breaker counts")
+
+
+class PlainRefusal(Exception):  # noqa: N818 - a refusal, as in sluicegate
+    """An exception as plain as can be, with the fields of `sluicegate.CircuitOpenError`."""
+
+    def __init__(
+        self, message: str, *, policy: str, retry_after: float, state: str, last_failure: Exception | None
+    ) -> None:
+        super().__init__(message)
+        self.policy = policy
+        self.retry_after = retry_after
+        self.state = state
+        self.last_failure = last_failure
+
+
+def refuse(name: str = "payments") -> None:
+    """Raise a plain refusal, with a message of its own."""
+    raise PlainRefusal(
+        f"circuit breaker {name!r} is open", policy=name, retry_after=30.0, state="open", last_failure=None
+    )
+
+
 def cases() -> list[Case]:
     """Build every case anew."""
+    keyed = [case for count in KEYED for case in keyed_cases(count)]
+    return [*floor_cases(), *limiter_cases(), *keyed, *breaker_cases()]
+
+
+def floor_cases() -> list[Case]:
+    """Build what a machine charges before anything is decided."""
     floor = CallFloor()
-    limiter = sluicegate.RateLimiter(sluicegate.RateLimiterConfig(RATE, burst=RATE))
-    lean = reference.TokenBucket(RATE, RATE)
-    refusing = sluicegate.RateLimiter("1/day")
-    refusing_lean = reference.TokenBucket(rate=1e-6, burst=1)
-    assert refusing.try_acquire()
-    assert refusing_lean.try_acquire()
-    exact = reference.ExactTokenBucket(RATE, 1, RATE)
     return [
         Case("floor", "empty loop", empty_loop),
         Case("floor", "empty Python function", called(nothing)),
@@ -87,6 +186,21 @@ def cases() -> list[Case]:
         Case("floor", "native method that reads the clock", called(floor.clock)),
         Case("floor", "time.monotonic_ns", called(monotonic_ns)),
         Case("floor", "empty coroutine", awaited(nothing_async)),
+        Case("floor", "plain exception, raised and caught", refused(refuse, PlainRefusal)),
+    ]
+
+
+def limiter_cases() -> list[Case]:
+    """Build the verbs of a limiter beside a token bucket in pure Python."""
+    limiter = sluicegate.RateLimiter(sluicegate.RateLimiterConfig(RATE, burst=RATE))
+    lean = reference.TokenBucket(RATE, RATE)
+    refusing = sluicegate.RateLimiter("1/day")
+    refusing_lean = reference.TokenBucket(rate=1e-6, burst=1)
+    assert refusing.try_acquire()
+    assert refusing_lean.try_acquire()
+    exact = reference.ExactTokenBucket(RATE, 1, RATE)
+    raising = refusing.limit(timeout=0)(nothing)
+    return [
         Case("try_acquire", "sluicegate", called(limiter.try_acquire)),
         Case("try_acquire", "pure Python, as exact and checked", called(exact.try_acquire)),
         Case("try_acquire", "pure Python, leanest", called(lean.try_acquire)),
@@ -94,8 +208,40 @@ def cases() -> list[Case]:
         Case("try_acquire, refused", "pure Python, leanest", called(refusing_lean.try_acquire)),
         Case("attempt", "sluicegate", called(limiter.attempt)),
         Case("attempt", "pure Python, leanest", called(lean.attempt)),
+        Case("attempt, refused", "sluicegate", called(refusing.attempt)),
+        Case("attempt, refused", "pure Python, leanest", called(refusing_lean.attempt)),
+        Case("@limit, refused", "sluicegate", refused(raising, sluicegate.LimitExceededError)),
         Case("await acquire", "sluicegate", awaited(limiter.acquire)),
         Case("await acquire", "pure Python, leanest", awaited(lean.acquire)),
-        Case("breaker.call", "sluicegate", called(partial(sluicegate.CircuitBreaker().call, nothing))),
-        Case("breaker.call", "pure Python", called(partial(reference.CircuitBreaker().call, nothing))),
+    ]
+
+
+def keyed_cases(count: int, max_keys: int = MAX_KEYS) -> list[Case]:
+    """Build a decision for one of `count` keys, all of which owe something."""
+    quota = sluicegate.RateLimiterConfig(1, DAY, burst=RATE)
+    limiter = sluicegate.KeyedRateLimiter(quota, max_keys=max_keys)
+    return [
+        key_loop(count),
+        keyed("sluicegate", count, limiter.try_acquire),
+        keyed("native method that hashes its key", count, CallFloor().hash),
+    ]
+
+
+def breaker_cases() -> list[Case]:
+    """Build the ways through a breaker, closed and open, beside one in pure Python."""
+    breaker = sluicegate.CircuitBreaker(name="payments")
+    lean = reference.CircuitBreaker()
+    opened = sluicegate.CircuitBreaker(name="payments", consecutive_failures=1, break_duration=DAY)
+    opened_lean = reference.CircuitBreaker(min_throughput=1, break_duration=DAY)
+    for failing in (opened, opened_lean):
+        with suppress(RuntimeError):
+            failing.call(fail)
+    return [
+        Case("breaker.call", "sluicegate", given(breaker.call, nothing)),
+        Case("breaker.call", "pure Python", given(lean.call, nothing)),
+        Case("@breaker", "sluicegate", called(breaker(nothing))),
+        Case("@breaker, async", "sluicegate", awaited(breaker(nothing_async))),
+        Case("breaker.call, open", "sluicegate", refused(partial(opened.call, nothing), CircuitOpenError)),
+        Case("breaker.call, open", "pure Python", refused(partial(opened_lean.call, nothing), Rejected)),
+        Case("breaker.try_enter, open", "sluicegate", called(opened.try_enter)),
     ]
