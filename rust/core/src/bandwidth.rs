@@ -6,8 +6,8 @@ use crate::decision::Decision;
 use crate::gcra::SEALED;
 use crate::ledger::{Ledger, Refund};
 use crate::nanos::Nanos;
+use crate::posting::Posting;
 use crate::quota::{Quota, Terms};
-use crate::rate::Slope;
 use crate::reservation::Charge;
 use crate::sync::{AtomicU64, Ordering, fence};
 
@@ -34,85 +34,10 @@ impl Cell {
     }
 }
 
-/// The terms of a quota, written as a whole and read as a whole under the bandwidth's version.
-#[repr(C)]
-#[derive(Debug)]
-struct Line {
-    rise: AtomicU64,
-    run: AtomicU64,
-    whole: AtomicU64,
-    fraction: [AtomicU64; 2],
-    since: AtomicU64,
-    origin: AtomicU64,
-    unit: AtomicU64,
-    burst: AtomicU64,
-    capacity: AtomicU64,
-    epoch: AtomicU64,
-}
-
-impl Line {
-    fn new(terms: &Terms) -> Self {
-        let slope = &terms.slope;
-        Self {
-            rise: AtomicU64::new(slope.rise),
-            run: AtomicU64::new(slope.run),
-            whole: AtomicU64::new(slope.whole),
-            fraction: slope.fraction.map(AtomicU64::new),
-            since: AtomicU64::new(terms.since.get()),
-            origin: AtomicU64::new(terms.origin),
-            unit: AtomicU64::new(terms.unit),
-            burst: AtomicU64::new(terms.burst),
-            capacity: AtomicU64::new(terms.capacity),
-            epoch: AtomicU64::new(0),
-        }
-    }
-
-    /// Relaxed throughout: the version around a read or a write gives the order.
-    fn write(&self, terms: &Terms, epoch: u64) {
-        let [upper, lower] = terms.slope.fraction;
-        let fields = [
-            (&self.rise, terms.slope.rise),
-            (&self.run, terms.slope.run),
-            (&self.whole, terms.slope.whole),
-            (&self.fraction[0], upper),
-            (&self.fraction[1], lower),
-            (&self.since, terms.since.get()),
-            (&self.origin, terms.origin),
-            (&self.unit, terms.unit),
-            (&self.burst, terms.burst),
-            (&self.capacity, terms.capacity),
-            (&self.epoch, epoch),
-        ];
-        for (field, value) in fields {
-            field.store(value, Ordering::Relaxed);
-        }
-    }
-
-    #[inline]
-    fn read(&self) -> (Terms, u64) {
-        let load = |field: &AtomicU64| field.load(Ordering::Relaxed);
-        let slope = Slope {
-            rise: load(&self.rise),
-            run: load(&self.run),
-            whole: load(&self.whole),
-            fraction: [load(&self.fraction[0]), load(&self.fraction[1])],
-        };
-        let terms = Terms {
-            slope,
-            since: Nanos::new(load(&self.since)),
-            origin: load(&self.origin),
-            unit: load(&self.unit),
-            burst: load(&self.burst),
-            capacity: load(&self.capacity),
-        };
-        (terms, load(&self.epoch))
-    }
-}
-
 /// A quota in force and its word, alone on their cache lines.
 ///
-/// As built, the first line is in force and never written again, so that reading it takes no second
-/// look. After that two lines take turns: a change is written to the idle one and comes into force
+/// The terms it was built with are never written again, so that reading them takes no second look.
+/// After that two postings take turns: a change is written to the idle one and comes into force
 /// with the version, so that a reader is never kept waiting, not even by a writer that died. The
 /// word stays where it is as long as the unit does. Where the unit must change, the word is sealed
 /// and the other cell starts with what is owed: a decision in flight finds the seal and starts over.
@@ -121,7 +46,7 @@ impl Line {
 pub(crate) struct Bandwidth {
     version: AtomicU64,
     first: Terms,
-    lines: [Line; 2],
+    postings: [Posting; 2],
     cells: [Cell; 2],
 }
 
@@ -139,7 +64,7 @@ impl Bandwidth {
         Self {
             version: AtomicU64::new(0),
             first: terms,
-            lines: [Line::new(&terms), Line::new(&terms)],
+            postings: [Posting::new(&terms), Posting::new(&terms)],
             cells: [Cell::new(), Cell::new()],
         }
     }
@@ -157,10 +82,10 @@ impl Bandwidth {
     #[cold]
     fn latest(&self) -> InForce<'_> {
         loop {
-            // Acquire: the line of this version is written before it.
+            // Acquire: the posting of this version is written before it.
             let version = self.version.load(Ordering::Acquire);
-            let (terms, epoch) = self.lines[usize::from(version & 1 == 1)].read();
-            // Acquire fence: pairs with the release fence in `publish`; a line that is being
+            let (terms, epoch) = self.postings[usize::from(version & 1 == 1)].read();
+            // Acquire fence: pairs with the release fence in `publish`; a posting being
             // written again shows in the version.
             fence(Ordering::Acquire);
             if self.version.load(Ordering::Relaxed) == version {
@@ -315,9 +240,9 @@ impl Bandwidth {
             next.word.store(carry(seen), Ordering::Relaxed);
             Some(SEALED)
         };
-        // Release: whoever finds the seal also finds the line and the word that take over.
+        // Release: whoever finds the seal also finds the terms and the word that take over.
         let _ = cell.word.fetch_update(Ordering::Release, Ordering::Relaxed, seal);
-        // Release: the line is whole before it is in force; whoever found the seal may be first.
+        // Release: the posting is whole before it is in force; whoever found the seal may be first.
         self.version.store(version, Ordering::Release);
     }
 
@@ -331,18 +256,18 @@ impl Bandwidth {
     pub(crate) fn publish_fitted(&self, fitted: &Quota, now: Nanos) {
         let InForce { terms: before, epoch, .. } = self.in_force();
         let version = self.write(&fitted.terms(now, before.units(now)), epoch);
-        // Release: the line is whole before it is in force.
+        // Release: the posting is whole before it is in force.
         self.version.store(version, Ordering::Release);
     }
 
-    /// Writes the idle line, and says which version puts it in force.
+    /// Writes the idle posting, and says which version puts it in force.
     fn write(&self, terms: &Terms, epoch: u64) -> u64 {
         // Relaxed: only one change at a time, so this is its own last version.
         let version = self.version.load(Ordering::Relaxed) + 1;
         // Release fence: whoever reads a field written below sees the present version or a later
         // one, and so throws away what it read under the one before.
         fence(Ordering::Release);
-        self.lines[usize::from(version & 1 == 1)].write(terms, epoch);
+        self.postings[usize::from(version & 1 == 1)].write(terms, epoch);
         version
     }
 
@@ -352,12 +277,12 @@ impl Bandwidth {
     pub(crate) fn is_replaced(&self, epoch: u64) -> bool {
         // Acquire fence: pairs with the seal that the caller read.
         fence(Ordering::Acquire);
-        // Acquire: the line of this version is written before it.
+        // Acquire: the posting of this version is written before it.
         let version = self.version.load(Ordering::Acquire);
         let odd = usize::from(version & 1 == 1);
-        // Relaxed: should the line in force be written again, the version has moved on as well.
+        // Relaxed: should the posting in force be written again, the version has moved on as well.
         let [current, idle] =
-            [odd, 1 - odd].map(|index| self.lines[index].epoch.load(Ordering::Relaxed));
+            [odd, 1 - odd].map(|index| self.postings[index].epoch.load(Ordering::Relaxed));
         if current == epoch && idle == epoch.wrapping_add(1) {
             // Release: as in `publish`. A lost race means that it is in force already.
             let next = version + 1;

@@ -20,6 +20,7 @@ mod ledger;
 pub mod limiter;
 mod line;
 pub mod nanos;
+mod posting;
 pub mod quota;
 pub mod rate;
 pub mod reservation;
