@@ -278,3 +278,26 @@ fn generations_come_round_and_meet_nothing_of_their_past() {
         }
     }
 }
+
+#[test]
+fn a_breaker_is_idle_while_one_built_now_would_decide_the_same() {
+    let life = |options: BreakerOptions, outcome| {
+        let config = BreakerConfig::new(options).expect("options that make sense");
+        let state = BreakerState::new(Nanos::ZERO);
+        let breaker = Breaker::new(&config, &state);
+        assert!(breaker.is_idle(Nanos::ZERO), "before its first call");
+        let permit = breaker.enter(Nanos::ZERO).verdict.expect("admitted");
+        let _ = breaker.settle(&permit, outcome, Nanos::ZERO);
+        [0, 10 * SECOND - 1, 10 * SECOND].map(|now| breaker.is_idle(Nanos::new(now)))
+    };
+    let plain = plain_options();
+    assert_eq!(life(plain, Outcome::Ignored), [true, true, true]);
+    assert_eq!(life(plain, Outcome::Success), [false, false, true]);
+    assert_eq!(life(plain, Outcome::Failure), [false, false, true]);
+    let row = BreakerOptions { consecutive_failures: Some(2), ..plain };
+    assert_eq!(life(row, Outcome::Failure), [false, false, false], "the row has no end");
+    let opened = BreakerOptions { consecutive_failures: Some(1), ..plain };
+    assert_eq!(life(opened, Outcome::Failure), [false, false, false], "it is open");
+    let counted = BreakerOptions { sampling: Sampling::Count(5), ..plain };
+    assert_eq!(life(counted, Outcome::Success), [false, false, false], "no time empties it");
+}

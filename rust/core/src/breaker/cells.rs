@@ -94,6 +94,13 @@ impl Cells {
         word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()
     }
 
+    /// Tells how many failures in a row `generation` has seen.
+    pub(super) fn row(&self, generation: u64) -> u64 {
+        // Relaxed: the streak carries its generation.
+        let seen = self.streak.load(Ordering::Relaxed);
+        if tagged(seen, generation) { seen & BODY_MASK } else { 0 }
+    }
+
     /// Counts a failure in a row, or ends the row; gives its length.
     pub(super) fn streak(&self, generation: u64, failed: bool) -> u64 {
         // Relaxed: the streak carries its generation.
@@ -127,5 +134,6 @@ mod tests {
         assert_eq!(cells.streak(2, true), 1, "a new generation starts its own row");
         assert_eq!(cells.streak(1, true), 0, "an old one has none any more");
         assert_eq!(cells.streak(2, true), 2);
+        assert_eq!((cells.row(2), cells.row(3)), (2, 0));
     }
 }

@@ -1,7 +1,7 @@
 //! What a breaker tells of itself; reading never changes it.
 
 use crate::nanos::Nanos;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Ordering;
 
 use super::probes;
 use super::state::{CircuitState, Word, ahead, following, from_micros, preceding};
@@ -79,6 +79,33 @@ impl Breaker<'_> {
         }
     }
 
+    /// Tells whether a breaker built now would decide the same: closed, nothing in the window, and
+    /// no failure at the end of the row. Totals apart, and where nobody holds a permit.
+    #[must_use]
+    pub fn is_idle(self, now: Nanos) -> bool {
+        let word = self.state.word();
+        word.state() == CircuitState::Closed
+            && self.state.cells.row(word.generation()) == 0
+            && self.window(word, now).throughput == 0
+    }
+
+    /// Reads what it counted since the start: trips, successes, failures, slow calls, ignored calls
+    /// and refusals.
+    #[must_use]
+    pub fn totals(self) -> [u64; 6] {
+        let totals = &self.state.totals;
+        let counters = [
+            &totals.trips,
+            &totals.successes,
+            &totals.failures,
+            &totals.slow,
+            &totals.ignored,
+            &totals.rejected,
+        ];
+        // Relaxed: counters that order nothing.
+        counters.map(|counter| counter.load(Ordering::Relaxed))
+    }
+
     /// Takes the breaker's figures; the totals may be a few calls ahead of the window.
     #[must_use]
     pub fn snapshot(self, now: Nanos) -> Snapshot {
@@ -96,9 +123,7 @@ impl Breaker<'_> {
     }
 
     fn figures(self, word: Word, now: Nanos) -> Snapshot {
-        // Relaxed: counters that order nothing.
-        let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let totals = &self.state.totals;
+        let [trips, successes, failures, slow, ignored, rejected] = self.totals();
         let is_over = self.is_over(word, now);
         let began = if is_over {
             Some(from_micros(word.deadline()))
@@ -113,12 +138,12 @@ impl Breaker<'_> {
             failures: tally.failures,
             slow_calls: tally.slow,
             consecutive_trips: self.consecutive_trips(word),
-            trips: total(&totals.trips),
-            total_successes: total(&totals.successes),
-            total_failures: total(&totals.failures),
-            total_slow: total(&totals.slow),
-            total_ignored: total(&totals.ignored),
-            total_rejected: total(&totals.rejected),
+            trips,
+            total_successes: successes,
+            total_failures: failures,
+            total_slow: slow,
+            total_ignored: ignored,
+            total_rejected: rejected,
         }
     }
 
