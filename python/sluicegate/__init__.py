@@ -2,6 +2,7 @@
 
 from sluicegate._breaker_config import CircuitBreakerConfig
 from sluicegate._breaker_control import CircuitBreakerManualControl, CircuitBreakerStateProvider
+from sluicegate._breaker_registry import BreakerRegistryStats, CircuitBreakerRegistry
 from sluicegate._circuit_breaker import BreakerSnapshot, CircuitBreaker
 from sluicegate._composite_rate_limiter import CompositeRateLimiter
 from sluicegate._errors import (
@@ -43,11 +44,13 @@ __all__ = [
     "BackendError",
     "BreakerEvent",
     "BreakerPermit",
+    "BreakerRegistryStats",
     "BreakerSnapshot",
     "BulkheadFullError",
     "CircuitBreaker",
     "CircuitBreakerConfig",
     "CircuitBreakerManualControl",
+    "CircuitBreakerRegistry",
     "CircuitBreakerStateProvider",
     "CircuitIsolatedError",
     "CircuitOpenError",

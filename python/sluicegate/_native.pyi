@@ -18,6 +18,7 @@ __all__ = [
     "CallFloor",
     "CircuitBreaker",
     "CompositeRateLimiter",
+    "DroppedBreakers",
     "KeyedRateLimiter",
     "KeyedRateLimiterStats",
     "ManualClock",
@@ -123,6 +124,17 @@ class CircuitBreaker:
     def _set_break(self, trip: BreakerTrip, duration: object) -> None: ...
     def _isolate(self) -> None: ...
     def _reset(self) -> None: ...
+
+@final
+class DroppedBreakers:
+    """The breakers that a registry has dropped: how many, and what they had counted."""
+
+    def __new__(cls) -> Self: ...
+    def take(self, live: dict[Any, Any], key: object) -> CircuitBreaker | None:
+        """Take the breaker of `key` out of `live` where nobody else holds it and it is idle."""
+
+    def figures(self, live: dict[Any, Any]) -> tuple[int, int, list[int]]:
+        """Count the breakers in `live` and those dropped, and add up the totals of all of them."""
 
 @final
 class CallFloor:

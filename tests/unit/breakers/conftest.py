@@ -1,5 +1,7 @@
 """A breaker to try, and the events it told."""
 
+import sys
+
 import pytest
 
 from sluicegate import CircuitBreaker, CircuitBreakerConfig, CircuitOpenError
@@ -33,6 +35,15 @@ class TriedBreaker(CircuitBreaker):
     @staticmethod
     def _raise(error):
         raise error
+
+
+@pytest.fixture
+def switch_often():
+    """Lets threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
 
 
 @pytest.fixture

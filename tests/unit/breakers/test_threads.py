@@ -1,6 +1,5 @@
 """Many threads on one breaker: nothing is lost, and nothing happens twice."""
 
-import sys
 import threading
 
 import pytest
@@ -9,13 +8,7 @@ from sluicegate import CircuitOpenError, CircuitState
 
 THREADS = 8
 
-
-@pytest.fixture(autouse=True)
-def switch_often():
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
+pytestmark = pytest.mark.usefixtures("switch_often")
 
 
 def at_once(work):

@@ -1,8 +1,10 @@
 //! The circuit breaker: its guards enter, call and settle; the class in Python waits for changes.
 
+mod dropped;
 mod options;
 mod permit;
 
+pub(crate) use dropped::DroppedBreakers;
 pub(crate) use options::BreakerOptions;
 pub(crate) use permit::BreakerPermit;
 
