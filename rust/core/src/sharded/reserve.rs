@@ -50,14 +50,14 @@ impl ShardedRateLimiter {
             let start = now + decision.retry_after;
             let charge = || {
                 let none = Charge::new(Receipt::default(), in_force.epoch);
-                let Some(cost) = terms.cost(count).filter(|&cost| cost > 0) else {
-                    return Some(none);
-                };
                 let opens = terms.units(start);
-                let arrival = gcra::charged(owed, opens, cost);
                 if opens > present {
                     root.ledger.defer_to(opens);
                 }
+                let Some(cost) = terms.cost(count).filter(|&cost| cost > 0) else {
+                    return Some(none);
+                };
+                let arrival = gcra::charged(owed, opens, cost);
                 // Release: seen by whoever reads the word charged after this.
                 self.shut_of(in_force.epoch).fetch_max(arrival, Ordering::Release);
                 if !swap(root, word, arrival) {
