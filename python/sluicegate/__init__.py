@@ -35,6 +35,7 @@ from sluicegate._pipeline import Pipeline
 from sluicegate._rate_limiter import RateLimiter
 from sluicegate._rate_limiter_config import RateLimiterConfig
 from sluicegate._reservation import CompositeReservation, TokenReservation
+from sluicegate._sharded_rate_limiter import ShardedRateLimiter
 from sluicegate.policies import Retry, RetryConfig, RetryStats, Timeout, retry_async
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "RetryConfig",
     "RetryStats",
     "ServerError",
+    "ShardedRateLimiter",
     "SluicegateError",
     "Timeout",
     "TokenReservation",

@@ -14,7 +14,9 @@ use std::cell::Cell;
 use loom::sync::Arc;
 use loom::thread;
 use oracle::window::{Promise, Use};
-use sluicegate_core::{Clock, ManualClock, Nanos, Quota, Rate, ShardedRateLimiter};
+use sluicegate_core::{
+    Clock, Fingerprint, ManualClock, Nanos, Quota, Rate, Seed, ShardedRateLimiter,
+};
 
 const BURST: u64 = 8;
 
@@ -32,6 +34,10 @@ impl Clock for Watched<'_> {
     }
 }
 
+fn key(number: u64) -> Fingerprint {
+    Seed::new([1, 2]).integer(&number.to_le_bytes())
+}
+
 struct Model {
     limiter: ShardedRateLimiter,
     clock: ManualClock,
@@ -43,13 +49,13 @@ impl Model {
         let quota = Quota::new(Rate::per(1, Nanos::new(1)).unwrap(), BURST).unwrap();
         let limiter = ShardedRateLimiter::new(&quota, 2).unwrap();
         let model = Self { limiter, clock: ManualClock::new(Nanos::ZERO) };
-        assert!(spent == 0 || model.limiter.try_acquire(&model.clock, 0, spent));
+        assert!(spent == 0 || model.limiter.try_acquire(&model.clock, key(0), spent));
         Arc::new(model)
     }
 
     fn draw(&self, key: u64, count: u64) -> Use {
         let clock = Watched(&self.clock, Cell::new(0));
-        let granted = self.limiter.try_acquire(&clock, key, count);
+        let granted = self.limiter.try_acquire(&clock, self::key(key), count);
         Use { at: clock.1.get(), count: if granted { count } else { 0 } }
     }
 

@@ -11,7 +11,8 @@ use oracle::window::{Promise, Use};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sluicegate_core::{
-    Clock as _, Grant, ManualClock, Nanos, Quota, Rate, RateLimiter, ShardedRateLimiter,
+    Clock as _, Fingerprint, Grant, ManualClock, Nanos, Quota, Rate, RateLimiter, Seed,
+    ShardedRateLimiter,
 };
 
 fn quota(permits: u64, period: u64, burst: u64) -> Quota {
@@ -20,6 +21,10 @@ fn quota(permits: u64, period: u64, burst: u64) -> Quota {
 
 fn sharded(permits: u64, period: u64, burst: u64, shards: usize) -> ShardedRateLimiter {
     ShardedRateLimiter::new(&quota(permits, period, burst), shards).unwrap()
+}
+
+fn key(number: u64) -> Fingerprint {
+    Seed::new([1, 2]).integer(&number.to_le_bytes())
 }
 
 #[derive(Clone, Debug)]
@@ -71,11 +76,11 @@ impl Twins {
                 for nth in 0..times {
                     let key = key.wrapping_add(nth);
                     let allowed = direct.try_acquire(now, count);
-                    assert_eq!(sharded.try_acquire(now, key, count), allowed);
+                    assert_eq!(sharded.try_acquire(now, self::key(key), count), allowed);
                 }
             }
             Step::Attempt { key, count } => {
-                assert_eq!(sharded.attempt(now, key, count), direct.attempt(now, count));
+                assert_eq!(sharded.attempt(now, self::key(key), count), direct.attempt(now, count));
             }
             Step::Peek(count) => assert_eq!(sharded.peek(*now, count), direct.peek(*now, count)),
             Step::Reserve { count, max_wait } => {
@@ -174,7 +179,7 @@ proptest! {
         for (span, key, count) in steps {
             now += span;
             let more = Use { at: now, count };
-            let allowed = limiter.try_acquire(&Nanos::new(now), key, count);
+            let allowed = limiter.try_acquire(&Nanos::new(now), self::key(key), count);
             prop_assert_eq!(allowed, promise.allows(&uses, more));
             if allowed {
                 uses.push(more);
@@ -187,7 +192,8 @@ proptest! {
 fn a_burst_too_small_to_spread_is_kept_whole() {
     for shards in 1..=16 {
         let (limiter, now) = (sharded(100, 1_000_000_000, 100, shards), Nanos::ZERO);
-        let granted = (0..1_000).filter(|&key| limiter.try_acquire(&now, key, 1)).count();
+        let granted =
+            (0..1_000).filter(|&key| limiter.try_acquire(&now, self::key(key), 1)).count();
         assert_eq!(granted, 100);
     }
 }
@@ -195,21 +201,21 @@ fn a_burst_too_small_to_spread_is_kept_whole() {
 #[test]
 fn one_hot_key_gets_the_whole_burst_and_so_does_one_call() {
     let limiter = sharded(1, 1_000_000_000, 1_000, 4);
-    assert!(!limiter.attempt(&Nanos::ZERO, 7, 1_001).allowed);
-    assert_eq!((0..1_001).filter(|_| limiter.try_acquire(&Nanos::ZERO, 7, 1)).count(), 1_000);
+    assert!(!limiter.attempt(&Nanos::ZERO, key(7), 1_001).allowed);
+    assert_eq!((0..1_001).filter(|_| limiter.try_acquire(&Nanos::ZERO, key(7), 1)).count(), 1_000);
     let limiter = sharded(1, 1_000_000_000, 1_000, 4);
-    assert!(limiter.try_acquire(&Nanos::ZERO, 7, 1_000));
+    assert!(limiter.try_acquire(&Nanos::ZERO, key(7), 1_000));
 }
 
 #[test]
 fn permits_spread_over_stashes_are_gathered_for_one_call() {
     let limiter = sharded(1, 1_000_000_000, 1_000, 4);
     for key in 0..40 {
-        assert!(limiter.try_acquire(&Nanos::ZERO, key, 1));
+        assert!(limiter.try_acquire(&Nanos::ZERO, self::key(key), 1));
     }
-    let refused = limiter.attempt(&Nanos::ZERO, 3, 961);
+    let refused = limiter.attempt(&Nanos::ZERO, key(3), 961);
     assert_eq!((refused.allowed, refused.remaining), (false, 960));
-    assert!(limiter.try_acquire(&Nanos::ZERO, 3, 960), "a refused draw consumes nothing");
+    assert!(limiter.try_acquire(&Nanos::ZERO, key(3), 960), "a refused draw consumes nothing");
 }
 
 #[test]
@@ -217,10 +223,10 @@ fn keys_spread_over_the_shards_and_each_keeps_its_own() {
     let limiter = sharded(1, 1_000_000_000, 100, 8);
     let mut keys = [0; 8];
     for key in 0..8_000 {
-        keys[limiter.shard(key)] += 1;
+        keys[limiter.shard(self::key(key))] += 1;
     }
     assert!(keys.iter().all(|&keys| (850..1_150).contains(&keys)), "{keys:?}");
-    assert_eq!([1, 2, 3, u64::MAX].map(|key| limiter.shard(key)), [4, 4, 0, 7]);
+    assert_eq!([1, 2, 3, u64::MAX].map(|key| limiter.shard(self::key(key))), [1, 5, 0, 3]);
 }
 
 #[test]
@@ -235,22 +241,25 @@ fn a_number_of_shards_that_makes_no_sense_names_its_field() {
 fn an_update_to_another_unit_and_to_no_limit_keeps_what_is_owed_where_there_is_a_limit() {
     let limiter = sharded(1_000, 1_000_000_000, 1_000, 2);
     for key in 0..300 {
-        assert!(limiter.try_acquire(&Nanos::ZERO, key, 1));
+        assert!(limiter.try_acquire(&Nanos::ZERO, self::key(key), 1));
     }
     limiter.update(Nanos::ZERO, &quota(1, 1_000_000_000, 1_000));
     assert_eq!(limiter.peek(Nanos::ZERO, 0).remaining, 700);
     limiter.update(Nanos::ZERO, &quota(1, 1 << 62, 1));
-    assert!(!limiter.try_acquire(&Nanos::ZERO, 1, 1));
+    assert!(!limiter.try_acquire(&Nanos::ZERO, key(1), 1));
     limiter.update(Nanos::ZERO, &Quota::unlimited());
-    assert!((0..1_000).all(|key| limiter.try_acquire(&Nanos::ZERO, key, 1 << 40)));
+    assert!((0..1_000).all(|key| limiter.try_acquire(&Nanos::ZERO, self::key(key), 1 << 40)));
     limiter.update(Nanos::ZERO, &quota(1, 1_000_000_000, 1_000));
-    assert_eq!((0..1_500).filter(|&key| limiter.try_acquire(&Nanos::ZERO, key, 1)).count(), 1_000);
+    assert_eq!(
+        (0..1_500).filter(|&key| limiter.try_acquire(&Nanos::ZERO, self::key(key), 1)).count(),
+        1_000
+    );
 }
 
 #[test]
 fn without_a_limit_everything_is_granted() {
     let limiter = ShardedRateLimiter::new(&Quota::unlimited(), 4).unwrap();
-    assert!((0..1_000).all(|key| limiter.try_acquire(&Nanos::ZERO, key, 1 << 40)));
+    assert!((0..1_000).all(|key| limiter.try_acquire(&Nanos::ZERO, self::key(key), 1 << 40)));
 }
 
 /// Draws from eight threads while one of them moves the clock; permits granted.
@@ -263,7 +272,7 @@ fn storm(limiter: &ShardedRateLimiter, clock: &ManualClock, steps: u64, span: u6
                 for nth in 0..6_000_u64 {
                     let count = 1 + (nth * 7 + thread) % 3;
                     let key = nth.wrapping_mul(thread + 1);
-                    if limiter.try_acquire(clock, key, count) {
+                    if limiter.try_acquire(clock, self::key(key), count) {
                         granted.fetch_add(count, Ordering::Relaxed);
                     }
                     if nth % 97 == 0
@@ -285,7 +294,7 @@ fn storm(limiter: &ShardedRateLimiter, clock: &ManualClock, steps: u64, span: u6
 
 /// Draws what is left, one by one.
 fn drain(limiter: &ShardedRateLimiter, now: Nanos) -> u64 {
-    (0..1 << 20).take_while(|&key| limiter.try_acquire(&now, key, 1)).count() as u64
+    (0..1 << 20).take_while(|&key| limiter.try_acquire(&now, self::key(key), 1)).count() as u64
 }
 
 #[test]
@@ -305,7 +314,7 @@ fn many_threads_on_a_moving_clock_draw_all_that_is_earned_and_no_more() {
         // Never full after the start: nothing overflows, so the sum is exact.
         let limiter = sharded(1, 10, 20_000 + round, 4);
         let clock = ManualClock::new(Nanos::new(77));
-        assert!(limiter.try_acquire(&clock, 0, 9_000));
+        assert!(limiter.try_acquire(&clock, key(0), 9_000));
         let granted = 9_000 + storm(&limiter, &clock, 5_000, 10);
         assert_eq!(granted + drain(&limiter, clock.now()), 25_000 + round);
     }

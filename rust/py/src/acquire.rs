@@ -12,11 +12,13 @@ use crate::decision::RateLimitResult;
 use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
 use crate::reservation::Reservation;
+use crate::sharded::ShardedRateLimiter;
 
 /// Whose permits are awaited.
 pub(crate) enum Source {
     Direct(Py<RateLimiter>),
     Keyed(Py<KeyedRateLimiter>, Fingerprint),
+    Sharded(Py<ShardedRateLimiter>, Fingerprint),
 }
 
 impl Source {
@@ -25,6 +27,7 @@ impl Source {
         match self {
             Self::Direct(limiter) => limiter.get().draw(count),
             Self::Keyed(limiter, key) => limiter.get().draw(*key, count),
+            Self::Sharded(limiter, key) => limiter.get().draw(*key, count),
         }
     }
 
@@ -39,6 +42,9 @@ impl Source {
             Self::Keyed(limiter, key) => {
                 KeyedRateLimiter::queue(limiter.clone_ref(py), *key, count, max_wait)
             }
+            Self::Sharded(limiter, key) => {
+                ShardedRateLimiter::queue(limiter.clone_ref(py), *key, count, max_wait)
+            }
         }
     }
 
@@ -46,6 +52,7 @@ impl Source {
         match self {
             Self::Direct(limiter) => limiter.bind(py),
             Self::Keyed(limiter, _) => limiter.bind(py),
+            Self::Sharded(limiter, _) => limiter.bind(py),
         }
     }
 }

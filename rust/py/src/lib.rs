@@ -13,6 +13,7 @@ mod keyed;
 mod limiter;
 mod quota;
 mod reservation;
+mod sharded;
 
 use pyo3::prelude::*;
 
@@ -34,6 +35,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<limiter::RateLimiterStats>()?;
     module.add_class::<keyed::KeyedRateLimiter>()?;
     module.add_class::<keyed::KeyedRateLimiterStats>()?;
+    module.add_class::<sharded::ShardedRateLimiter>()?;
     module.add_class::<reservation::Reservation>()?;
     module.add_class::<composite::CompositeRateLimiter>()?;
     Ok(())

@@ -3,24 +3,26 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use sluicegate_core::{Clock as _, Decision, Grant, KeyedGrant, Nanos};
+use sluicegate_core::{Clock as _, Decision, Fingerprint, Grant, KeyedGrant, Nanos};
 
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_from_seconds, seconds, span_seconds};
 use crate::decision::RateLimitResult;
 use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
+use crate::sharded::ShardedRateLimiter;
 
 /// The limiter that was charged, and the grant in its terms.
 pub(crate) enum Charged {
     Direct(Py<RateLimiter>, Grant),
     Keyed(Py<KeyedRateLimiter>, KeyedGrant),
+    Sharded(Py<ShardedRateLimiter>, Fingerprint, Grant),
 }
 
 impl Charged {
     fn grant(&self) -> &Grant {
         match self {
-            Self::Direct(_, grant) => grant,
+            Self::Direct(_, grant) | Self::Sharded(_, _, grant) => grant,
             Self::Keyed(_, grant) => grant.grant(),
         }
     }
@@ -29,12 +31,14 @@ impl Charged {
         match self {
             Self::Direct(limiter, _) => &limiter.get().clock,
             Self::Keyed(limiter, _) => &limiter.get().clock,
+            Self::Sharded(limiter, ..) => &limiter.get().clock,
         }
     }
 
     fn state(&self) -> Decision {
         match self {
             Self::Direct(limiter, _) => limiter.get().core.peek(self.clock().now(), 0),
+            Self::Sharded(limiter, ..) => limiter.get().core.peek(self.clock().now(), 0),
             Self::Keyed(limiter, grant) => {
                 limiter.get().core.peek(self.clock().now(), grant.key(), 0)
             }
@@ -45,6 +49,7 @@ impl Charged {
         match self {
             Self::Direct(limiter, grant) => limiter.get().core.defer(grant, start),
             Self::Keyed(limiter, grant) => limiter.get().core.defer(grant, start),
+            Self::Sharded(limiter, _, grant) => limiter.get().core.defer(grant, start),
         }
     }
 
@@ -57,6 +62,10 @@ impl Charged {
             Self::Keyed(limiter, grant) => {
                 let limiter = limiter.get();
                 (limiter.core.cancel(grant, &limiter.clock), &limiter.tally)
+            }
+            Self::Sharded(limiter, key, grant) => {
+                let limiter = limiter.get();
+                (limiter.core.cancel(grant, &limiter.clock), limiter.tally(*key))
             }
         };
         tally.returned(permits);
@@ -72,6 +81,10 @@ impl Charged {
             Self::Keyed(limiter, grant) => {
                 let limiter = limiter.get();
                 (limiter.core.commit(grant, &limiter.clock, actual), &limiter.tally)
+            }
+            Self::Sharded(limiter, key, grant) => {
+                let limiter = limiter.get();
+                (limiter.core.commit(grant, &limiter.clock, actual), limiter.tally(*key))
             }
         };
         tally.returned(u64::try_from(permits).unwrap_or(0));

@@ -2,6 +2,7 @@
 
 use crate::bandwidth::{Cell, InForce};
 use crate::clock::Clock;
+use crate::fingerprint::Fingerprint;
 use crate::gcra::{self, SEALED};
 use crate::nanos::Nanos;
 use crate::quota::Terms;
@@ -28,7 +29,7 @@ pub(super) struct Drawn {
 impl ShardedRateLimiter {
     /// Draws `count` permits, or says what is owed instead.
     #[inline]
-    pub(super) fn draw(&self, clock: &impl Clock, key: u64, count: u64) -> Drawn {
+    pub(super) fn draw(&self, clock: &impl Clock, key: Fingerprint, count: u64) -> Drawn {
         let candidates = self.candidates(key);
         if (1..=self.share).contains(&count)
             && let Some(drawn) = self.draw_from_stash(clock, candidates, count)

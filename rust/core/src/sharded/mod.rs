@@ -23,6 +23,7 @@ use crate::bandwidth::{Bandwidth, InForce};
 use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::error::ConfigError;
+use crate::fingerprint::Fingerprint;
 use crate::gcra::{self, SEALED};
 use crate::limiter::RateLimiter;
 use crate::nanos::Nanos;
@@ -83,7 +84,7 @@ impl ShardedRateLimiter {
     /// [`ConfigError`] on `shards` unless there are 1 to [`MAX_SHARDS`].
     pub fn new(quota: &Quota, shards: usize) -> Result<Self, ConfigError> {
         if shards == 0 || shards > MAX_SHARDS {
-            let reason = format!("1 to {MAX_SHARDS} are possible, not {shards}");
+            let reason = format!("must be 1 to {MAX_SHARDS}");
             return Err(ConfigError::new("shards", reason));
         }
         // Alone a stash only adds to the work, and without a limit there is nothing to draw.
@@ -101,7 +102,7 @@ impl ShardedRateLimiter {
     ///
     /// Equal keys meet in the same two shards; which key it is makes no other difference.
     #[inline]
-    pub fn try_acquire(&self, clock: &impl Clock, key: u64, count: u64) -> bool {
+    pub fn try_acquire(&self, clock: &impl Clock, key: Fingerprint, count: u64) -> bool {
         if self.share == 0 {
             return self.whole.try_acquire(clock, count);
         }
@@ -109,7 +110,7 @@ impl ShardedRateLimiter {
     }
 
     /// Draws `count` permits for `key`, and says how things stand.
-    pub fn attempt(&self, clock: &impl Clock, key: u64, count: u64) -> Decision {
+    pub fn attempt(&self, clock: &impl Clock, key: Fingerprint, count: u64) -> Decision {
         if self.share == 0 {
             return self.whole.attempt(clock, count);
         }
@@ -191,25 +192,25 @@ impl ShardedRateLimiter {
         self.stashes.len()
     }
 
-    /// The shard that draws for `key` come to first, the same in every process.
+    /// The shard that draws for `key` come to first: the same in every process of one seed.
     #[inline]
     #[must_use]
-    pub fn shard(&self, key: u64) -> usize {
+    pub fn shard(&self, key: Fingerprint) -> usize {
         self.candidates(key)[0]
     }
 
     /// The two shards of a key; the first comes first.
     #[inline]
-    fn candidates(&self, key: u64) -> [usize; 2] {
-        let mixed = mix(key);
+    fn candidates(&self, key: Fingerprint) -> [usize; 2] {
+        let key = key.get();
         let scale = |half: u64, count: usize| {
             // Below count: half < 2^32.
             usize::try_from((half * count as u64) >> 32).unwrap_or(0)
         };
         let count = self.stashes.len();
-        let first = scale(mixed >> 32, count);
+        let first = scale(key >> 32, count);
         // Any other than the first; with one shard, itself.
-        let step = if count > 1 { 1 + scale(mixed & 0xffff_ffff, count - 1) } else { 0 };
+        let step = if count > 1 { 1 + scale(key & 0xffff_ffff, count - 1) } else { 0 };
         [first, (first + step) % count]
     }
 
@@ -279,13 +280,4 @@ fn decide(terms: &Terms, now: Nanos, word: u64, count: u64) -> Decision {
         Some(_) => Decision::read(terms, now, word, None),
         None => Decision::read(terms, now, word, Some(count)),
     }
-}
-
-/// Spreads a key over all bits: the finalizer of Steele, Lea and Flood's `SplitMix64` (2014).
-#[inline]
-fn mix(key: u64) -> u64 {
-    let key = key.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let key = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let key = (key ^ (key >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    key ^ (key >> 31)
 }
