@@ -13,11 +13,14 @@ const GROUP: usize = if cfg!(loom) { 2 } else { 16 };
 /// From so many live slots on, the emptier of a key's two groups takes it.
 ///
 /// Balanced in this way two million slots hold 1.4 million live keys without one left over, and
-/// 96 % of them in the first group; filling the first group to the brim would leave a thousand.
-const CROWDED: usize = GROUP - 2;
+/// 95 % of them in the first group; filling the first group to the brim would leave a thousand.
+const CROWDED: usize = GROUP * 13 / 16;
 
 /// The words of a cache line.
-const LINE: usize = 8;
+const LINE: usize = if cfg!(loom) { 4 } else { 8 };
+
+/// The cache lines of a group of one-bandwidth slots, a power of two.
+const LINES: usize = GROUP * 2 / LINE;
 
 #[repr(C, align(64))]
 #[derive(Debug)]
@@ -114,15 +117,45 @@ impl Table {
         let (groups, [upper, lower]) =
             (self.groups as u64, [key.get() >> 32, key.get() & 0xffff_ffff]);
         let first = (upper * groups) >> 32;
-        let other = (first + 1 + ((lower * (groups - 1)) >> 32)) % groups;
-        let home = (key.get() as usize % GROUP) & !3;
+        let beyond = first + 1 + ((lower * (groups - 1)) >> 32);
+        let other = if beyond < groups { beyond } else { beyond - groups };
+        let home = key.get() as usize % LINES * (GROUP / LINES);
         Reach { groups: [first as usize, other as usize], len: groups.min(2) as usize, home }
     }
 
     /// Where a key is: the first slot in the order of search that has its tag.
     #[inline]
     pub(super) fn find(&self, reach: Reach, key: Fingerprint) -> Option<Seat> {
+        if self.stride == 2 {
+            self.find_in_lines(reach, key)
+        } else {
+            self.find_in_slots(reach, key)
+        }
+    }
+
+    #[inline(never)]
+    fn find_in_slots(&self, reach: Reach, key: Fingerprint) -> Option<Seat> {
         reach.slots().map(|slot| self.seat(slot)).find(|seat| seat.tag.holds(key))
+    }
+
+    /// Looks for a key among one-bandwidth slots, whose groups are whole cache lines.
+    #[inline]
+    fn find_in_lines(&self, reach: Reach, key: Fingerprint) -> Option<Seat> {
+        for group in &reach.groups[..reach.len] {
+            let lines = self.lines.get(group * LINES..(group + 1) * LINES)?;
+            for step in 0..LINES {
+                let line = (reach.home / (GROUP / LINES) + step) % LINES;
+                for place in 0..LINE / 2 {
+                    // Acquire: as in `seat`.
+                    let tag = Tag::new(lines[line].0[place * 2].load(Ordering::Acquire));
+                    if tag.holds(key) {
+                        let slot = group * GROUP + line * (GROUP / LINES) + place;
+                        return Some(Seat { slot, tag });
+                    }
+                }
+            }
+        }
+        None
     }
 
     #[inline]
