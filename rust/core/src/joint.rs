@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::nanos::Nanos;
 
-/// How often a joint draw starts over because others came between.
+/// How often a draw that does not wait starts over because others came between.
 const ATTEMPTS: u32 = 128;
 
 /// What was drawn: the charges, the instant of the draw and the start they are for.
@@ -21,7 +21,8 @@ pub(crate) struct Draw<C> {
 /// `judge` says what all would say at an instant; `charge` charges them one by one for a start, up
 /// to the first that no longer grants it, and says whether none did; `undo` gives back what it
 /// charged by then. Charging at the joint start, not at the own start of each word, is what keeps
-/// the limits. Others may come between every time; then it refuses, with nothing charged.
+/// the limits. Others may come between every time: then a draw is refused, with nothing charged,
+/// and whoever would wait starts over until none did, each of the others having been granted.
 pub(crate) fn draw<C>(
     clock: &impl Clock,
     max_wait: Nanos,
@@ -31,7 +32,8 @@ pub(crate) fn draw<C>(
 ) -> Result<Draw<C>, Decision> {
     let now = clock.now();
     let mut decision = judge(now);
-    for _ in 0..ATTEMPTS {
+    let attempts = if max_wait == Nanos::ZERO { ATTEMPTS } else { u32::MAX };
+    for _ in 0..attempts {
         if decision.retry_after > max_wait || decision.retry_after == Nanos::MAX {
             return Err(decision);
         }

@@ -1,0 +1,105 @@
+//! The direct limiter's exact answers, and its counts under many threads.
+#![cfg(not(loom))]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+
+use std::thread;
+
+use sluicegate_core::{Clock as _, ManualClock, Nanos, Quota, Rate, RateLimiter};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn per_second(permits: u64, burst: u64) -> Quota {
+    Quota::new(Rate::per(permits, Nanos::new(SECOND)).unwrap(), burst).unwrap()
+}
+
+#[test]
+fn settling_at_more_is_a_debt_that_time_pays() {
+    let limiter = RateLimiter::new(&[per_second(10, 10)]).unwrap();
+    let now = Nanos::ZERO;
+    let (grant, _) = limiter.reserve(&now, 10, Nanos::ZERO).unwrap();
+    assert_eq!(limiter.commit(&grant, &now, 15), -5);
+    let state = limiter.peek(now, 1);
+    assert_eq!((state.allowed, state.remaining), (false, 0));
+    assert_eq!(state.retry_after, Nanos::new(SECOND * 6 / 10));
+    assert_eq!(state.reset_after, Nanos::new(SECOND * 15 / 10));
+}
+
+#[test]
+fn of_several_quotas_the_one_with_the_least_remaining_is_told() {
+    let quotas = [per_second(10, 8), per_second(1, 5), per_second(3, 5)];
+    let limiter = RateLimiter::new(&quotas).unwrap();
+    let told = limiter.attempt(&Nanos::ZERO, 3);
+    assert_eq!((told.limit, told.remaining), (5, 2));
+    assert_eq!(told.reset_after, Nanos::new(3 * SECOND), "the longest, of the slowest");
+    let mut turned = quotas;
+    turned.reverse();
+    let limiter = RateLimiter::new(&turned).unwrap();
+    assert_eq!(limiter.attempt(&Nanos::ZERO, 3), told);
+}
+
+#[test]
+fn a_peek_of_none_tells_how_things_stand() {
+    let limiter = RateLimiter::new(&[per_second(10, 10)]).unwrap();
+    let idle = limiter.peek(Nanos::new(SECOND), 0);
+    assert_eq!((idle.remaining, idle.reset_after), (10, Nanos::ZERO));
+    limiter.try_acquire(&Nanos::new(SECOND), 4);
+    let state = limiter.peek(Nanos::new(SECOND), 0);
+    assert_eq!((state.allowed, state.remaining), (true, 6));
+    assert_eq!(limiter.attempt(&Nanos::new(SECOND), 0), state);
+}
+
+#[test]
+fn a_reservation_says_when_and_gives_nothing_back_from_then_on() {
+    let limiter = RateLimiter::new(&[per_second(10, 2)]).unwrap();
+    let clock = ManualClock::new(Nanos::ZERO);
+    let starts = [2, 2, 1].map(|count| limiter.reserve(&clock, count, Nanos::MAX).unwrap().0);
+    assert_eq!(starts.map(|grant| grant.execute_at().get()), [0, SECOND / 5, SECOND * 3 / 10]);
+    assert!(limiter.reserve(&clock, 1, Nanos::new(SECOND / 10)).is_err());
+    clock.set(starts[1].execute_at());
+    assert_eq!(limiter.cancel(&starts[1], &clock), 0);
+    assert_eq!(limiter.cancel(&starts[2], &clock), 1);
+}
+
+#[test]
+fn eight_threads_draw_the_burst_to_the_last_permit_and_no_more() {
+    let limiter = RateLimiter::new(&[per_second(1, 100_000)]).unwrap();
+    let draw = || (0..50_000).filter(|_| limiter.try_acquire(&Nanos::ZERO, 1)).count();
+    let drawn: usize = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(draw)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(drawn, 100_000);
+}
+
+#[test]
+fn threads_that_reserve_are_all_granted_each_at_its_own_time() {
+    let limiter = RateLimiter::new(&[per_second(1_000, 1)]).unwrap();
+    let reserve = || -> Vec<Nanos> {
+        let grant = |_| limiter.reserve(&Nanos::ZERO, 1, Nanos::MAX).unwrap().0.execute_at();
+        (0..5_000).map(grant).collect()
+    };
+    let mut starts: Vec<Nanos> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(reserve)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    starts.sort();
+    let expected: Vec<Nanos> = (0..40_000).map(|nth| Nanos::new(nth * SECOND / 1_000)).collect();
+    assert_eq!(starts, expected);
+}
+
+#[test]
+fn threads_that_draw_while_the_quota_changes_draw_no_more_than_the_burst() {
+    // A unit each, so that every change makes another word.
+    let quotas = [per_second(1, 20_000), per_second(1_000_000_000, 20_000)];
+    let limiter = RateLimiter::new(&quotas[..1]).unwrap();
+    let now = ManualClock::new(Nanos::new(SECOND)).now();
+    let draw = || (0..10_000).filter(|_| limiter.try_acquire(&now, 1)).count();
+    let drawn: usize = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(draw)).collect();
+        for round in 0..200 {
+            limiter.update(now, &quotas[round % 2..=round % 2]).unwrap();
+        }
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(drawn, 20_000);
+}
