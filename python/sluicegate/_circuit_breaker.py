@@ -189,28 +189,32 @@ class CircuitBreaker(NativeCircuitBreaker):
             TypeError: `func` is a generator function, whose work begins only when its call has returned.
         """
         refuse_generator_function(func, "a circuit breaker")
-        if is_coroutine_function(func):
-            return cast(Callable[_P, _R], self._guard_coroutine_function(func))
+        guard = self._guard_coroutine_function if is_coroutine_function(func) else self._guard_function
+        return cast(Callable[_P, _R], guard(func))
+
+    def _guard_function(self, func: Callable[..., Any]) -> Callable[..., Any]:
         call = self.call
 
         @functools.wraps(func)
-        def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            return call(func, *args, **kwargs)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            # An empty dictionary handed on costs as much as an admission.
+            return call(func, *args, **kwargs) if kwargs else call(func, *args)
 
         return guarded
 
     def _guard_coroutine_function(self, func: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-        enter = self._enter
+        # Looked up once for all calls.
+        admit, returned, raised = self._admit, self._returned, self._raised
 
         @functools.wraps(func)
         async def guarded(*args: Any, **kwargs: Any) -> Any:
-            permit = enter()
+            admitted = admit()
             try:
-                result = await func(*args, **kwargs)
+                result = await (func(*args, **kwargs) if kwargs else func(*args))
             except BaseException as error:
-                permit._raised(error)
+                raised(admitted, error)
                 raise
-            permit.success(result)
+            returned(admitted, result)
             return result
 
         return guarded
@@ -288,24 +292,30 @@ class CircuitBreaker(NativeCircuitBreaker):
         self, func: Callable[..., Awaitable[_R]], args: tuple[Any, ...], kwargs: dict[str, Any] | None
     ) -> _R:
         """Call a coroutine function once the awaitable that `call` gave is awaited."""
-        return await self._await_now(self._enter(), func(*args, **(kwargs or {})))
+        admitted = self._admit()
+        try:
+            result = await func(*args, **(kwargs or {}))
+        except BaseException as error:
+            self._raised(admitted, error)
+            raise
+        self._returned(admitted, result)
+        return result
 
     async def _await_later(self, coroutine: Any) -> Any:
         """Let a coroutine in when it is first awaited, as if it had been called then."""
         try:
-            permit = self._enter()
+            admitted = self._admit()
         except BaseException:
             coroutine.close()
             raise
-        return await self._await_now(permit, coroutine)
+        return await self._await_now(admitted, coroutine)
 
-    @staticmethod
-    async def _await_now(permit: BreakerPermit, awaitable: Awaitable[_R]) -> _R:
+    async def _await_now(self, admitted: BreakerPermit | int, awaitable: Awaitable[_R]) -> _R:
         """Await what is under way, and take note of how it ends."""
         try:
             result = await awaitable
         except BaseException as error:
-            permit._raised(error)
+            self._raised(admitted, error)
             raise
-        permit.success(result)
+        self._returned(admitted, result)
         return result

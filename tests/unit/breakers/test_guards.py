@@ -153,6 +153,50 @@ async def test_a_decorated_coroutine_function_stays_one(build):
     assert outcomes(breaker) == (1, 1, 0)
 
 
+@pytest.mark.parametrize("by_call", [False, True])
+async def test_a_coroutine_that_outlives_a_change_of_state_counts_in_the_totals_alone(breaker, by_call):
+    async def fetch():
+        breaker.reset()
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await (breaker.call(fetch) if by_call else breaker(fetch)())
+    assert outcomes(breaker) == (0, 1, 0)
+    assert breaker.snapshot().throughput == 0
+
+
+async def test_a_coroutine_begun_while_disabled_is_never_counted(breaker):
+    async def fetch():
+        breaker.reset()
+
+    breaker.disable()
+    await breaker(fetch)()
+    assert outcomes(breaker) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("by_call", [False, True])
+async def test_a_coroutine_that_is_a_probe_frees_its_place_when_it_is_cancelled(half_open, by_call):
+    async def fetch():
+        raise asyncio.CancelledError
+
+    breaker = half_open()
+    with pytest.raises(asyncio.CancelledError):
+        await (breaker.call(fetch) if by_call else breaker(fetch)())
+    assert outcomes(breaker) == (0, 10, 1)
+    assert breaker.retry_after == 0.0
+
+
+async def test_a_decorated_coroutine_that_takes_long_is_slow(build, clock):
+    breaker = build(slow_call_duration=2.0)
+
+    async def fetch(seconds):
+        clock.advance(seconds)
+
+    await breaker(fetch)(2.0)
+    await breaker(fetch)(seconds=2.5)
+    assert breaker.snapshot().slow_calls == 1
+
+
 async def test_methods_can_be_decorated(breaker):
     class Client:
         def __init__(self):

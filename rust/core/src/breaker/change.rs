@@ -39,6 +39,24 @@ impl Permit {
     pub(super) const fn new(word: Word, role: Role, entered: Nanos) -> Self {
         Self { generation: word.generation(), role, entered }
     }
+
+    /// Packs a permit of [`super::Breaker::enter_freely`] into a number, for callers to whom an object
+    /// is dear; nothing where it is a probe's. A number keeps no time of entry.
+    #[must_use]
+    pub fn pack(&self) -> Option<u64> {
+        match self.role {
+            Role::Recorded => Some(self.generation << 1),
+            Role::Untracked => Some(self.generation << 1 | 1),
+            Role::Probe(_) => None,
+        }
+    }
+
+    /// Gives back what was packed, to be settled once like any other.
+    #[must_use]
+    pub const fn unpack(packed: u64) -> Self {
+        let role = if packed & 1 == 0 { Role::Recorded } else { Role::Untracked };
+        Self { generation: packed >> 1, role, entered: Nanos::ZERO }
+    }
 }
 
 /// A call that was turned away.
@@ -79,4 +97,20 @@ pub struct Trip {
     pub(super) at: Nanos,
     /// How many times in a row the breaker has tripped without closing, this one included.
     pub consecutive: u64,
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_permit_keeps_its_generation_and_its_role() {
+        for (state, role) in
+            [(CircuitState::Closed, Role::Recorded), (CircuitState::Disabled, Role::Untracked)]
+        {
+            let permit = Permit::new(Word::new(state, 8_191, 0), role, Nanos::ZERO);
+            let unpacked = Permit::unpack(permit.pack().expect("no probe"));
+            assert_eq!((unpacked.generation, unpacked.role), (8_191, role));
+        }
+    }
 }

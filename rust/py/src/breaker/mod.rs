@@ -238,6 +238,40 @@ impl CircuitBreaker {
         Ok(BreakerPermit::new(slf, permit))
     }
 
+    /// Let a call in, or raise; to be settled however the call ends. A number stands for the permit
+    /// where there is no place to free and no time to keep: an object costs as much as the rest.
+    fn _admit<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        match slf.get().core().enter_freely().and_then(|permit| permit.pack()) {
+            Some(packed) => Ok(packed.into_pyobject(py)?.into_any()),
+            None => Ok(Bound::new(py, Self::_enter(slf)?)?.into_any()),
+        }
+    }
+
+    /// Settle what `_admit` gave by a result.
+    fn _returned(
+        slf: &Bound<'_, Self>,
+        admitted: &Bound<'_, PyAny>,
+        result: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        match admitted.cast::<BreakerPermit>() {
+            Ok(permit) => permit.get().success(slf.py(), Some(result)),
+            Err(_) => Self::succeed(slf, &Permit::unpack(admitted.extract()?), result),
+        }
+    }
+
+    /// Settle what `_admit` gave by what the call raised.
+    fn _raised(
+        slf: &Bound<'_, Self>,
+        admitted: &Bound<'_, PyAny>,
+        error: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        match admitted.cast::<BreakerPermit>() {
+            Ok(permit) => permit.get().raised(slf.py(), error),
+            Err(_) => Self::fail(slf, &Permit::unpack(admitted.extract()?), error),
+        }
+    }
+
     /// Seconds until a call may be let in; None where no clock will tell.
     #[getter]
     fn retry_after(&self) -> Option<f64> {

@@ -43,7 +43,11 @@ impl Drop for BreakerPermit {
 impl BreakerPermit {
     /// Count a success; a failure where `handle_result` says so of `result`.
     #[pyo3(signature = (result = None))]
-    fn success(&self, py: Python<'_>, result: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    pub(super) fn success(
+        &self,
+        py: Python<'_>,
+        result: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         if !self.is_first() {
             return Ok(());
         }
@@ -91,7 +95,7 @@ impl BreakerPermit {
 
     /// Count what `handle` and `ignore` say of `error`.
     #[pyo3(name = "_raised")]
-    fn raised(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub(super) fn raised(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
         if !self.is_first() {
             return Ok(());
         }
