@@ -26,7 +26,6 @@ RATE = 1_000_000_000  # permits a second: more than any loop takes, so that ever
 DAY = 86_400  # seconds
 LOOP = ("floor", "empty loop")
 KEYED = (1_000, 100_000)  # how many keys
-MAX_KEYS = 2 * max(KEYED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +215,15 @@ def limiter_cases() -> list[Case]:
     ]
 
 
-def keyed_cases(count: int, max_keys: int = MAX_KEYS) -> list[Case]:
+def table_for(count: int) -> int:
+    """Choose how many keys a table is made for: as many as by default, or more where `count` needs it."""
+    return max(65_536, count * 7 // 5)
+
+
+def keyed_cases(count: int) -> list[Case]:
     """Build a decision for one of `count` keys, all of which owe something."""
     quota = sluicegate.RateLimiterConfig(1, DAY, burst=RATE)
-    limiter = sluicegate.KeyedRateLimiter(quota, max_keys=max_keys)
+    limiter = sluicegate.KeyedRateLimiter(quota, max_keys=table_for(count))
     return [
         key_loop(count),
         keyed("sluicegate", count, limiter.try_acquire),

@@ -6,7 +6,7 @@ gets the algorithm nearest to a token bucket that it has, its state in memory, a
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -15,7 +15,6 @@ from importlib.metadata import version
 from cases import (
     DAY,
     KEYED,
-    MAX_KEYS,
     RATE,
     Case,
     awaited,
@@ -26,6 +25,7 @@ from cases import (
     nothing,
     nothing_async,
     refused,
+    table_for,
 )
 
 PERMITTED = "try_acquire"
@@ -70,6 +70,9 @@ def limits() -> Iterator[Case]:
     yield Case(PERMITTED, "limits", called(partial(limiter.hit, many, "hot")))
     yield Case(REFUSED, "limits", called(partial(limiter.hit, one, "refused")))
     for count in KEYED:
+        limiter = FixedWindowRateLimiter(
+            MemoryStorage()
+        )  # one a case: its timer goes over all keys there are
         yield keyed("limits", count, partial(limiter.hit, many))
 
 
@@ -106,7 +109,7 @@ def throttled_py() -> Iterator[Case]:
     from throttled.asyncio import store as async_store
 
     quota, single = rate_limiter.per_sec(RATE, burst=RATE), rate_limiter.per_day(1, burst=1)
-    held = store.MemoryStore(options={"MAX_SIZE": MAX_KEYS})
+    held = store.MemoryStore(options={"MAX_SIZE": table_for(max(KEYED))})
     granting = Throttled(using="token_bucket", quota=quota, store=held)
     refusing = Throttled(using="token_bucket", quota=single, store=held)
     awaiting = AsyncThrottled(using="token_bucket", quota=quota, store=async_store.MemoryStore())
@@ -122,7 +125,7 @@ def cachetools() -> Iterator[Case]:
     """No limiter, but what many make one of: a count for each key that forgets it after a day."""
     from cachetools import TTLCache
 
-    counts: TTLCache[str, int] = TTLCache(MAX_KEYS, DAY)
+    counts: TTLCache[str, int] = TTLCache(table_for(max(KEYED)), DAY)
 
     def try_acquire(key: str) -> bool:
         used: int = counts.get(key, 0) + 1
@@ -212,14 +215,14 @@ PEERS: dict[str, Callable[[], Iterator[Case]]] = {
 }
 
 
-def peer_cases() -> tuple[list[Case], dict[str, str]]:
-    """Build the cases of the peers that are here, and tell of each of the others why it is missing."""
+def peer_cases(names: Iterable[str] = PEERS) -> tuple[list[Case], dict[str, str]]:
+    """Build the cases of these peers, and tell of each that is not here why it is missing."""
     found: list[Case] = []
     missing = {}
     with warnings.catch_warnings(action="ignore"):  # what a peer deprecates is no concern of ours
-        for name, build in PEERS.items():
+        for name in names:
             try:
-                found += build()
+                found += PEERS[name]()
             except ImportError as error:
                 missing[name] = str(error)
     return found, missing

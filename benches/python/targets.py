@@ -1,0 +1,163 @@
+"""Print what was aimed at beside what is measured: one table, all of it from one run.
+
+Run it with `uv run --group peers python benches/python/targets.py`; it takes a minute. Ratios are
+taken within each round, where the cases take turns: their median is printed, and the quartiles beside
+it say how much the machine was in the way. Nothing here passes or fails.
+"""
+
+import argparse
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+import memory
+import threads
+import waiters
+from cases import KEYED, LOOP, Key, cases, keyed_cases
+from peers import peer_cases
+from ratios import FLOOR, measure
+
+MILLION = 1_000_000
+PEERS = ("limits", "aiolimiter", "rust-py-rate-limit", "circuitbreaker")
+
+EMPTY = ("floor", "empty native method")
+FUNCTION = ("floor", "empty Python function")
+COROUTINE = ("floor", "empty coroutine")
+EXCEPTION = ("floor", "plain exception, raised and caught")
+HASHED = "native method that hashes its key"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One row of the table: the cases it is about, and what to make of their nanoseconds a call."""
+
+    case: str
+    aim: str
+    figure: Callable[..., float]
+    keys: tuple[Key, ...]
+    form: str = "{:.2f} ×"
+
+
+times = operator.truediv  # how many times as long as the second the first takes
+NANOS = "{:+.1f} ns"
+
+
+def added(one: float, other: float, bare: float) -> float:
+    """Take the part of what `other` adds to a bare call that `one` adds to it."""
+    return (one - bare) / (other - bare)
+
+
+def ours(group: str) -> Key:
+    """Name our own case of a group."""
+    return group, "sluicegate"
+
+
+def limiter_targets() -> Iterator[Target]:
+    """Name what is aimed at for the calls of limiters."""
+    rust = "rust-py-rate-limit"
+    one = ours("try_acquire")
+    lean = ("try_acquire", "pure Python, leanest")
+    thousand, many, million = (f"try_acquire(key), {count:,} keys" for count in (*KEYED, MILLION))
+    above = "`try_acquire()` above a native call that reads the clock"
+    yield Target(above, "≤ 15 ns", operator.sub, (one, FLOOR), NANOS)
+    yield Target("… the leanest pure Python against it", "≥ 7 ×", times, (lean, one))
+    yield Target("… limits against it", "≥ 50 ×", times, (("try_acquire", "limits"), one))
+    yield Target(f"… {rust} against it", "≥ 3 ×", times, (("try_acquire", rust), one))
+    for group, aim in ((thousand, "≤ 1.5 ×"), (million, "≤ 3 ×")):
+        yield Target(f"`{group}` against hashing the key", aim, times, (ours(group), (group, HASHED)))
+    yield Target(f"`{many}`: {rust} against it", "≥ 2.5 ×", times, ((many, rust), ours(many)))
+    one, peer = ours("await acquire"), ("await acquire", "aiolimiter")
+    yield Target("`await acquire()` against an empty coroutine", "≤ 1.5 ×", times, (one, COROUTINE))
+    yield Target("… aiolimiter against it", "≥ 8 ×", times, (peer, one))
+
+
+def breaker_targets() -> Iterator[Target]:
+    """Name what is aimed at for the calls through breakers, and for refusals."""
+    call, decorated = ours("breaker.call"), "@breaker, async"
+    yield Target("`breaker.call(f)` against a call of an empty `f`", "≤ 3 ×", times, (call, FUNCTION))
+    adds = "… what it adds against what circuitbreaker adds"
+    for group, how in (("breaker.call", "called, which lets all through"), ("@breaker", "as a decorator")):
+        yield Target(f"{adds}, {how}", "≤ 0.125 ×", added, (call, (group, "circuitbreaker"), FUNCTION))
+    keys = (ours(decorated), (decorated, "circuitbreaker"), COROUTINE)
+    yield Target("`@breaker` async: what it adds against circuitbreaker", "≤ 0.25 ×", added, keys)
+    for group in ("try_acquire, refused", "attempt, refused", "breaker.try_enter, open"):
+        case = f"a refusal by value above an empty native call: `{group}`"
+        yield Target(case, "≤ 70 ns", operator.sub, (ours(group), EMPTY), NANOS)
+    for group in ("breaker.call, open", "@limit, refused"):
+        case = f"a refusal raised against a plain exception: `{group}`"
+        yield Target(case, "≤ 1.3 ×", times, (ours(group), EXCEPTION))
+
+
+def call_rows(rounds: int, span: float) -> Iterator[str]:
+    """Measure the calls that targets are about, and write their rows."""
+    targets = [*limiter_targets(), *breaker_targets()]
+    theirs, missing = peer_cases(PEERS)
+    found = [*cases(), *keyed_cases(MILLION), *theirs]
+    needed = {key for target in targets for key in target.keys}
+    needed |= {case.loop for case in found if case.key in needed} | {LOOP}
+    measured = measure([case for case in found if case.key in needed], rounds, span)
+    for target in targets:
+        absent = [name for _, name in target.keys if name in missing]
+        if absent:
+            yield row(target.case, target.aim, "not measured", f"{absent[0]}: {missing[absent[0]]}")
+            continue
+        values = (target.figure(*(nanos[key] for key in target.keys)) for nanos in measured)
+        low, middle, high = (target.form.format(value) for value in quantiles(values, n=4))
+        yield row(target.case, target.aim, middle, f"{low} to {high}")
+
+
+def thread_rows(rounds: int) -> Iterator[str]:
+    """Measure one limiter with several threads, and write the rows."""
+    rates = threads.measure(rounds)
+    for (name, count), rate in rates.items():
+        if count > 1:
+            one = rates[name, 1]
+            case = f"{count} threads on one limiter against one thread: {name}"
+            compared = f"{rate / 1e6:.1f} against {one / 1e6:.1f} million decisions a second"
+            yield row(case, "flat" if name == "sluicegate" else "", f"{rate / one:.2f} ×", compared)
+
+
+def waiter_rows(runs: int) -> Iterator[str]:
+    """Measure waiting tasks, and write the rows."""
+    limited, slept = waiters.measure(runs)
+    for field in ("p50", "p99"):
+        mine, plain = (median(map(operator.attrgetter(field), of)) * 1e3 for of in (limited, slept))
+        case = f"1,000 waiting tasks: lateness {field} against `asyncio.sleep`"
+        yield row(case, "≤ 1.2 ×", f"{mine / plain:.2f} ×", f"{mine:.2f} ms against {plain:.2f} ms")
+    mine, plain = (sum(run.overtaken for run in of) for of in (limited, slept))
+    case = f"… woken after one that was due later, of {runs * waiters.TASKS:,}"
+    yield row(case, "0", str(mine), f"`asyncio.sleep`: {plain}")
+
+
+def memory_rows() -> Iterator[str]:
+    """Measure what things weigh, and write the rows."""
+    yield row(
+        "a breaker with its 64 slots", "≤ 700 bytes", f"{memory.measure(memory.breakers):.0f} bytes", ""
+    )
+    case = "a breaker in a registry of 100,000, its key included"
+    yield row(case, "", f"{memory.measure(memory.registered):.0f} bytes", "")
+    case = "a key of a table of 1.4 million, all live"
+    yield row(case, "≤ 24 bytes", f"{memory.measure(memory.live_keys):.1f} bytes", "")
+
+
+def row(*cells: str) -> str:
+    """Write one row."""
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(description="Print what was aimed at beside what is measured.")
+    arguments.add_argument("--rounds", type=int, default=300)
+    arguments.add_argument("--span", type=float, default=5e-4, help="seconds for each case in a round")
+    arguments.add_argument("--runs", type=int, default=9, help="of threads and of waiting tasks")
+    chosen = arguments.parse_args()
+    print(row("case", "aim", "measured", "the middle half of the rounds, or what was compared"))
+    print(row(*["---"] * 4))
+    print(*call_rows(chosen.rounds, chosen.span), sep="\n")
+    print(*thread_rows(chosen.runs), *waiter_rows(chosen.runs), *memory_rows(), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
