@@ -61,6 +61,25 @@ fn a_reservation_says_when_and_gives_nothing_back_from_then_on() {
 }
 
 #[test]
+fn a_queue_under_two_quotas_that_gives_up_from_its_front_leaves_no_trace() {
+    // The fast one is charged at the slow one's start, which leaves a gap in its word.
+    let limiter = RateLimiter::new(&[per_second(1_000, 10), per_second(1, 1)]).unwrap();
+    let now = Nanos::new(SECOND);
+    assert!(limiter.try_acquire(&now, 1));
+    let before = limiter.peek(now, 0);
+    let queue = [1, 2, 3].map(|_| limiter.reserve(&now, 1, Nanos::MAX).unwrap().0);
+    for grant in &queue {
+        limiter.cancel(grant, &now);
+    }
+    assert_eq!(limiter.peek(now, 0), before);
+    let opened = RateLimiter::new(&[per_second(1_000, 10)]).unwrap();
+    opened.try_acquire(&now, 1);
+    let eased = [per_second(1_000, 10), per_second(1, 10)];
+    limiter.update(now, &eased).unwrap();
+    assert_eq!(limiter.peek(now, 0).remaining, opened.peek(now, 0).remaining);
+}
+
+#[test]
 fn eight_threads_draw_the_burst_to_the_last_permit_and_no_more() {
     let limiter = RateLimiter::new(&[per_second(1, 100_000)]).unwrap();
     let draw = || (0..50_000).filter(|_| limiter.try_acquire(&Nanos::ZERO, 1)).count();
