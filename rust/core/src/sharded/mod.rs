@@ -43,9 +43,10 @@ pub const MAX_SHARDS: usize = 1 << 16;
 /// A rate limiter whose one limit holds over all keys, for many threads at once.
 ///
 /// In any window it admits no more than burst + rate × window. One call after another, it decides
-/// as [`RateLimiter`] does; beside others, a call is refused wrongly only while they have the
-/// missing permits in their hands. Decisions neither lock nor allocate, and every loop is bounded.
-/// A shard takes 128 bytes.
+/// as [`RateLimiter`] does; beside others, a call may be refused while they have the missing
+/// permits in their hands, and one suspended in a refill for as long as the bucket takes to fill up
+/// costs that fill the room it claimed. Draws neither lock nor allocate, and their loops are
+/// bounded. A shard takes 128 bytes, and pays where each thread draws under a key of its own.
 #[derive(Debug)]
 pub struct ShardedRateLimiter {
     /// The root: one bucket with the whole burst.
