@@ -9,6 +9,7 @@
 #![allow(clippy::missing_panics_doc, reason = "every quota here is a constant that makes sense")]
 #![allow(clippy::unwrap_used, reason = "as above")]
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,13 +19,16 @@ use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as PeerClock, Reference};
 use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::DashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use sluicegate_core::breaker::{
     Breaker, BreakerConfig, BreakerOptions, BreakerState, Outcome, Ratio, Sampling,
 };
-use sluicegate_core::{Clock, Nanos, Quota, Rate, RateLimiter};
+use sluicegate_core::{
+    Clock, Fingerprint, KeyedRateLimiter, Nanos, Quota, Rate, RateLimiter, Seed, ShardedRateLimiter,
+};
 
-/// One line of the table: ours and, where there is one, the peer's.
+/// A line of the table: ours and, where there is one, the peer's.
 pub struct Case {
     /// What is measured.
     pub name: &'static str,
@@ -88,6 +92,9 @@ impl Reference for Instantaneous {
         Self(self.0.saturating_sub(span.as_u64()))
     }
 }
+
+type KeyedPeer =
+    governor::RateLimiter<u64, DashMapStateStore<u64>, Present, NoOpMiddleware<Instantaneous>>;
 
 type Peer = governor::RateLimiter<NotKeyed, InMemoryState, Present, NoOpMiddleware<Instantaneous>>;
 
@@ -185,6 +192,95 @@ fn shared(threads: u32, name: &'static str) -> Case {
             })
         })),
     }
+}
+
+/// A limiter for each of many keys, which come at random: ours hashes the eight bytes of a key with
+/// its seed, the peer an integer with the hasher it comes with.
+#[must_use]
+pub fn keyed() -> Vec<Case> {
+    [(1_000, "1 k keys"), (100_000, "100 k keys"), (1_000_000, "1 M keys")]
+        .map(|(keys, name)| one_of_many(keys, name))
+        .into()
+}
+
+fn one_of_many(keys: u64, name: &'static str) -> Case {
+    let quota = Quota::new(Rate::per(1_000, Nanos::from_secs(1)).unwrap(), 1_000_000).unwrap();
+    let seed = Seed::new([7, 11]);
+    let capacity = usize::try_from(keys).unwrap();
+    let limiter = KeyedRateLimiter::new(&[quota], capacity, seed).unwrap();
+    let seed = Seed::new([7, 11]);
+    let present = Present::default();
+    let [rate, burst] = [1_000, 1_000_000].map(|number| NonZeroU32::new(number).unwrap());
+    let terms = governor::Quota::per_second(rate).allow_burst(burst);
+    let rival: KeyedPeer = governor::RateLimiter::dashmap_with_clock(terms, present.clone());
+    let clock = present;
+    // Kept from round to round, so that all keys come in the end.
+    let [row, other] = [1, 1].map(Cell::new);
+    Case {
+        name,
+        ours: Box::new(move |calls| {
+            timed(calls, || {
+                let key = (next_key(&row) % keys).to_le_bytes();
+                black_box(limiter.try_acquire(black_box(&clock), seed.integer(&key), black_box(1)));
+            })
+        }),
+        peer: Some(Box::new(move |calls| {
+            timed(calls, || {
+                let _ = black_box(black_box(&rival).check_key(&(next_key(&other) % keys)));
+            })
+        })),
+    }
+}
+
+/// The next of a row of numbers without order (Marsaglia's xorshift), the same in every run.
+fn next_key(row: &Cell<u64>) -> u64 {
+    let mut next = row.get();
+    next ^= next << 13;
+    next ^= next >> 7;
+    next ^= next << 17;
+    row.set(next);
+    next
+}
+
+/// One limit shared out to shards, drawn from by threads with keys of their own; its peer is the
+/// one limiter that it takes the place of.
+#[must_use]
+pub fn sharded() -> Vec<Case> {
+    [(1, "1 thread"), (2, "2 threads"), (8, "8 threads")]
+        .map(|(threads, name)| spread(threads, name))
+        .into()
+}
+
+fn spread(threads: u32, name: &'static str) -> Case {
+    let rate = Rate::per(1_000_000_000, Nanos::from_secs(1)).unwrap();
+    let limiter = ShardedRateLimiter::new(&Quota::new(rate, u32::MAX.into()).unwrap(), 8).unwrap();
+    let (seed, present) = (Seed::new([7, 11]), Present::default());
+    let rival = peer(1_000_000_000, u32::MAX, &present);
+    let clock = present;
+    Case {
+        name,
+        ours: Box::new(move |calls| {
+            let keys = AtomicU64::new(0);
+            on_threads(threads, calls, || {
+                let key = KEY.get().unwrap_or_else(|| {
+                    let number = keys.fetch_add(1, Ordering::Relaxed);
+                    KEY.set(Some(seed.integer(&number.to_le_bytes())));
+                    seed.integer(&number.to_le_bytes())
+                });
+                black_box(limiter.try_acquire(black_box(&clock), key, black_box(1)));
+            })
+        }),
+        peer: Some(Box::new(move |calls| {
+            on_threads(threads, calls, || {
+                let _ = black_box(black_box(&rival).check());
+            })
+        })),
+    }
+}
+
+thread_local! {
+    /// The key that a thread draws by.
+    static KEY: Cell<Option<Fingerprint>> = const { Cell::new(None) };
 }
 
 /// A closed breaker: admitted, and settled as a success or a failure that does not trip.

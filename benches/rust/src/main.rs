@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sluicegate_benches::{Case, Run, breaker, limiter};
+use sluicegate_benches::{Case, Run, breaker, keyed, limiter, sharded};
 
 const CALLS: u64 = 100_000;
 const ROUNDS: usize = 101;
@@ -44,7 +44,13 @@ fn main() {
     let smoke = std::env::args().any(|argument| argument == "--smoke");
     let (rounds, calls) = if smoke { (1, 1_000) } else { (ROUNDS, CALLS) };
     println!("{:<24}{:>11}{:>15}{:>10}", "", "sluicegate", "governor", "ratio");
-    for (group, cases) in [("limiter", limiter()), ("breaker", breaker())] {
+    let groups = [
+        ("limiter", limiter()),
+        ("keyed", keyed()),
+        ("sharded", sharded()),
+        ("breaker", breaker()),
+    ];
+    for (group, cases) in groups {
         for case in &cases {
             print(group, case, rounds, calls);
         }
