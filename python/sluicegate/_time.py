@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 LONGEST_NAP_NS = 86_400 * NANOS_PER_SECOND
 """A day: longer sleeps are taken in parts, since a platform's timers may overflow."""
 
+_SAME_SCALE = 1.0
+"""Seconds by which two reads of one clock may differ, with the machine's interruptions in between."""
+
+_RESOLUTION = 2e-9
+"""Seconds: twice the resolution of a loop's clock, since a loop runs what is due within it."""
+
 
 class Clock(Protocol):
     """What limiters, breakers and policies read: `MonotonicClock`, or `sluicegate.testing.ManualClock`."""
@@ -91,9 +97,36 @@ async def sleep_until(clock: Clock, deadline_ns: int) -> None:
         await cast(SleepingClock, clock).sleep_until(deadline_ns)
         return
     trio = running_trio()
-    sleep = asyncio.sleep if trio is None else trio.sleep
     while (left := deadline_ns - clock.now_ns()) > 0:
-        await sleep(min(left, LONGEST_NAP_NS) / NANOS_PER_SECOND)
+        if trio is not None:
+            await trio.sleep(min(left, LONGEST_NAP_NS) / NANOS_PER_SECOND)
+        else:
+            part = min(left, LONGEST_NAP_NS)
+            await _sleep_asyncio(deadline_ns - left + part, part)
+
+
+async def _sleep_asyncio(deadline_ns: int, left: int) -> None:
+    """Wait for an absolute time of the loop, so that nobody is overtaken by a sleeper whose time comes later.
+
+    `asyncio.sleep` adds its delay to the time at which it comes to run: of two sleepers the one that the
+    machine stops in between wakes last, whatever their deadlines.
+    """
+    loop = asyncio.get_running_loop()
+    when, relative = deadline_ns / NANOS_PER_SECOND, loop.time() + left / NANOS_PER_SECOND
+    # The loops of asyncio read the clock that we read; another's may begin elsewhere.
+    if abs(relative - when) > _SAME_SCALE:
+        when = relative
+    woken = loop.create_future()
+    alarm = loop.call_at(when + _RESOLUTION, _wake, woken)
+    try:
+        await woken
+    finally:
+        alarm.cancel()
+
+
+def _wake(sleeper: "asyncio.Future[None]") -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
 
 
 def sleep_until_blocking(clock: Clock, deadline_ns: int) -> None:

@@ -52,21 +52,43 @@ def test_a_thread_wakes_at_its_deadline_and_never_before():
     assert clock.now_ns() >= deadline
 
 
-async def test_a_task_woken_too_early_sleeps_on(monkeypatch):
+@pytest.fixture
+async def alarms(monkeypatch):
+    """When the running loop is asked to wake somebody; the first is woken at once."""
+    loop = asyncio.get_running_loop()
+    call_at, asked = loop.call_at, []
+
+    def hasty(when, callback, *args):
+        asked.append(when)
+        return call_at(loop.time() if len(asked) == 1 else when, callback, *args)
+
+    monkeypatch.setattr(loop, "call_at", hasty)
+    return asked
+
+
+async def test_a_task_woken_too_early_sleeps_on(alarms):
     clock = resolve_clock(None)
-    naps = []
-    nap = asyncio.sleep
-
-    async def broken_nap(delay):
-        naps.append(delay)
-        await nap(0 if len(naps) == 1 else delay)
-
-    monkeypatch.setattr(_time.asyncio, "sleep", broken_nap)
     deadline = clock.now_ns() + 20 * MILLISECOND
     await sleep_until(clock, deadline)
     assert clock.now_ns() >= deadline
-    assert len(naps) >= 2
-    assert naps[1] < naps[0]
+    assert len(alarms) >= 2
+
+
+async def test_a_task_sleeps_until_an_absolute_time_so_that_nobody_overtakes_it(alarms):
+    clock = resolve_clock(None)
+    deadline = clock.now_ns() + MILLISECOND
+    await sleep_until(clock, deadline)
+    assert alarms == pytest.approx([deadline / 1e9] * len(alarms), rel=0, abs=1e-8)
+
+
+async def test_a_loop_with_a_time_of_its_own_is_asked_for_it(alarms, monkeypatch):
+    loop, clock = asyncio.get_running_loop(), resolve_clock(None)
+    time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: time() + 1_000)
+    deadline = clock.now_ns() + MILLISECOND
+    await sleep_until(clock, deadline)
+    assert clock.now_ns() >= deadline
+    assert alarms[0] >= deadline / 1e9 + 1_000
 
 
 def test_a_thread_woken_too_early_sleeps_on(monkeypatch):
