@@ -25,9 +25,9 @@ impl Cell {
     }
 
     #[inline]
-    fn take(&self, terms: &Terms, now: Nanos, count: u64) -> Result<u64, u64> {
+    fn take(&self, terms: &Terms, present: u64, count: u64) -> Result<u64, u64> {
         match terms.cost(count) {
-            Some(cost) => bucket::take(&self.word, terms, now, cost),
+            Some(cost) => bucket::take(&self.word, present, cost, terms.capacity),
             // Relaxed: only to say how things stand.
             None => Err(self.word.load(Ordering::Relaxed)),
         }
@@ -105,7 +105,9 @@ impl Bandwidth {
     ) -> R {
         // As in `in_force`, without a copy of the terms.
         if self.version.load(Ordering::Relaxed) == 0 {
-            let taken = self.cells[0].take(&self.first, now, count);
+            // They begin with the clock: their units are those climbed since its origin.
+            let present = self.first.slope.climb(now.get());
+            let taken = self.cells[0].take(&self.first, present, count);
             if taken != Err(SEALED) {
                 return answer(&self.first, taken);
             }
@@ -123,7 +125,7 @@ impl Bandwidth {
     ) -> R {
         loop {
             let InForce { terms, cell, epoch } = self.latest();
-            let taken = cell.take(&terms, now, count);
+            let taken = cell.take(&terms, terms.units(now), count);
             if taken != Err(SEALED) || !self.is_replaced(epoch) {
                 return answer(&terms, taken);
             }

@@ -5,12 +5,11 @@ use crate::nanos::Nanos;
 use crate::quota::Terms;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Draws `cost` from a word at `now`: the word after the grant, or the one that refuses.
+/// Draws `cost` from a word at `present`: the word after the grant, or the one that refuses.
 ///
-/// A refusal writes nothing, and a stale `now` only refuses more. Lock-free; 5 ns uncontended.
+/// A refusal writes nothing, and a stale present only refuses more. Lock-free; 5 ns uncontended.
 #[inline]
-pub(crate) fn take(word: &AtomicU64, terms: &Terms, now: Nanos, cost: u64) -> Result<u64, u64> {
-    let (present, capacity) = (terms.units(now), terms.capacity);
+pub(crate) fn take(word: &AtomicU64, present: u64, cost: u64, capacity: u64) -> Result<u64, u64> {
     // Relaxed: the word is all there is to see; nothing else is published by it.
     let mut seen = word.load(Ordering::Relaxed);
     loop {
@@ -19,7 +18,7 @@ pub(crate) fn take(word: &AtomicU64, terms: &Terms, now: Nanos, cost: u64) -> Re
         if next == seen || cost == 0 {
             return Ok(next);
         }
-        // Release: a refund that reads the grant then reads a clock no earlier than its `now`.
+        // Release: a refund that reads the grant then reads a clock no earlier than its present.
         match word.compare_exchange_weak(seen, next, Ordering::Release, Ordering::Relaxed) {
             Ok(_) => return Ok(next),
             Err(other) => seen = other,

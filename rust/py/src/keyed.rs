@@ -51,7 +51,8 @@ impl KeyedRateLimiterStats {
 pub(crate) struct KeyedRateLimiter {
     pub(crate) core: sluicegate_core::KeyedRateLimiter,
     pub(crate) clock: Clock,
-    pub(crate) tally: Tally,
+    /// Apart, for the interpreter's objects are not aligned to cache lines.
+    pub(crate) tally: Box<Tally>,
 }
 
 #[pymethods]
@@ -77,7 +78,7 @@ impl KeyedRateLimiter {
                 as PyResult<PyErr>
         });
         let core = core.map_err(|error| error.unwrap_or_else(|failed| failed))?;
-        Ok(Self { core, clock: Clock::from_argument(clock)?, tally: Tally::new(WRITERS) })
+        Ok(Self { core, clock: Clock::from_argument(clock)?, tally: Box::new(Tally::new(WRITERS)) })
     }
 
     /// Draw `count` permits of `key` and say whether they were there; never waits.

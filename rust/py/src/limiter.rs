@@ -74,7 +74,8 @@ pub(crate) const WRITERS: Writers =
 pub(crate) struct RateLimiter {
     pub(crate) core: sluicegate_core::RateLimiter,
     pub(crate) clock: Clock,
-    pub(crate) tally: Tally,
+    /// Apart, for the interpreter's objects are not aligned to cache lines.
+    pub(crate) tally: Box<Tally>,
 }
 
 pub(crate) fn quotas(list: &Bound<'_, PyList>) -> PyResult<Vec<sluicegate_core::Quota>> {
@@ -90,7 +91,7 @@ impl RateLimiter {
         let core = core.map_err(|error| {
             configuration_error(quotas.py(), error.to_string(), error.field, quotas.len())
         })?;
-        Ok(Self { core, clock: Clock::from_argument(clock)?, tally: Tally::new(WRITERS) })
+        Ok(Self { core, clock: Clock::from_argument(clock)?, tally: Box::new(Tally::new(WRITERS)) })
     }
 
     /// Draw `count` permits and say whether they were there; never waits.

@@ -57,11 +57,11 @@ impl Charged {
         let (permits, tally) = match self {
             Self::Direct(limiter, grant) => {
                 let limiter = limiter.get();
-                (limiter.core.cancel(grant, &limiter.clock), &limiter.tally)
+                (limiter.core.cancel(grant, &limiter.clock), &*limiter.tally)
             }
             Self::Keyed(limiter, grant) => {
                 let limiter = limiter.get();
-                (limiter.core.cancel(grant, &limiter.clock), &limiter.tally)
+                (limiter.core.cancel(grant, &limiter.clock), &*limiter.tally)
             }
             Self::Sharded(limiter, key, grant) => {
                 let limiter = limiter.get();
@@ -76,11 +76,11 @@ impl Charged {
         let (permits, tally) = match self {
             Self::Direct(limiter, grant) => {
                 let limiter = limiter.get();
-                (limiter.core.commit(grant, &limiter.clock, actual), &limiter.tally)
+                (limiter.core.commit(grant, &limiter.clock, actual), &*limiter.tally)
             }
             Self::Keyed(limiter, grant) => {
                 let limiter = limiter.get();
-                (limiter.core.commit(grant, &limiter.clock, actual), &limiter.tally)
+                (limiter.core.commit(grant, &limiter.clock, actual), &*limiter.tally)
             }
             Self::Sharded(limiter, key, grant) => {
                 let limiter = limiter.get();
