@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -14,7 +15,7 @@ use crate::limiter::RateLimiter;
 use crate::reservation::Reservation;
 use crate::sharded::ShardedRateLimiter;
 
-/// Whose permits are awaited.
+/// Whose permits are acquired.
 pub(crate) enum Source {
     Direct(Py<RateLimiter>),
     Keyed(Py<KeyedRateLimiter>, Fingerprint),
@@ -45,6 +46,22 @@ impl Source {
             Self::Sharded(limiter, key) => {
                 ShardedRateLimiter::queue(limiter.clone_ref(py), *key, count, max_wait)
             }
+        }
+    }
+
+    /// Draws the permits, or waits for them in this thread: the result.
+    pub(crate) fn acquire_blocking<'py>(
+        &self,
+        py: Python<'py>,
+        count: u64,
+        max_wait: Nanos,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(result) = self.draw(count) {
+            return result.into_bound_py_any(py);
+        }
+        match self.queue(py, count, max_wait)? {
+            Ok(reservation) => self.limiter(py).call_method1("_wait_blocking", (reservation,)),
+            Err(refusal) => refusal.into_bound_py_any(py),
         }
     }
 

@@ -1,6 +1,5 @@
 //! The rate limiter's verbs; waiting itself is Python's.
 
-use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -154,18 +153,13 @@ impl RateLimiter {
         text_signature = "($self, count=1, timeout=None)"
     )]
     fn acquire_blocking<'py>(
-        slf: &Bound<'py, Self>,
+        slf: Py<Self>,
+        py: Python<'py>,
         count: Count,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let max_wait = nanos_or_forever(timeout, "timeout")?;
-        if let Some(result) = slf.get().draw(count.0) {
-            return result.into_bound_py_any(slf.py());
-        }
-        match Self::queue(slf.clone().unbind(), count.0, max_wait)? {
-            Ok(reservation) => slf.call_method1("_wait_blocking", (reservation,)),
-            Err(refusal) => refusal.into_bound_py_any(slf.py()),
-        }
+        Source::Direct(slf).acquire_blocking(py, count.0, max_wait)
     }
 
     /// Put other quotas in force; what is owed stays owed, granted times stand.

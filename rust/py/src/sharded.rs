@@ -1,6 +1,5 @@
 //! The sharded limiter's verbs: the limiter's, key first.
 
-use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 use sluicegate_core::{Clock as _, Decision, Fingerprint, Nanos, Seed, Stats, Tally};
 
@@ -157,20 +156,15 @@ impl ShardedRateLimiter {
         text_signature = "($self, key, count=1, timeout=None)"
     )]
     fn acquire_blocking<'py>(
-        slf: &Bound<'py, Self>,
+        slf: Py<Self>,
+        py: Python<'py>,
         key: &Bound<'py, PyAny>,
         count: Count,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let key = fingerprint(key, &slf.get().seed)?;
         let max_wait = nanos_or_forever(timeout, "timeout")?;
-        if let Some(result) = slf.get().draw(key, count.0) {
-            return result.into_bound_py_any(slf.py());
-        }
-        match Self::queue(slf.clone().unbind(), key, count.0, max_wait)? {
-            Ok(reservation) => slf.call_method1("_wait_blocking", (reservation,)),
-            Err(refusal) => refusal.into_bound_py_any(slf.py()),
-        }
+        Source::Sharded(slf, key).acquire_blocking(py, count.0, max_wait)
     }
 
     /// Put another quota in force; what is owed stays owed, granted times stand.
