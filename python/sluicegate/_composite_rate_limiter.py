@@ -70,11 +70,6 @@ class CompositeRateLimiter(Waiting, Guarding, _native.CompositeRateLimiter):
         return limiter
 
     @property
-    def name(self) -> str:
-        """What tells it from other limiters."""
-        return self._name
-
-    @property
     def limiters(self) -> Mapping[str, RateLimiter]:
         """The units by name; each keeps its own statistics."""
         return MappingProxyType(self._limiters)

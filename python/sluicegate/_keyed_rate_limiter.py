@@ -74,11 +74,6 @@ class KeyedRateLimiter(Waiting, _native.KeyedRateLimiter):
         return limiter
 
     @property
-    def name(self) -> str:
-        """What tells it from other limiters."""
-        return self._name
-
-    @property
     def configs(self) -> tuple[RateLimiterConfig, ...]:
         """The quotas in force for every key."""
         return self._configs

@@ -53,11 +53,6 @@ class RateLimiter(Waiting, Guarding, _native.RateLimiter):
         return limiter
 
     @property
-    def name(self) -> str:
-        """What tells it from other limiters."""
-        return self._name
-
-    @property
     def configs(self) -> tuple[RateLimiterConfig, ...]:
         """The quotas in force."""
         return self._configs

@@ -69,11 +69,6 @@ class ShardedRateLimiter(Waiting, _native.ShardedRateLimiter):
         return limiter
 
     @property
-    def name(self) -> str:
-        """What tells it from other limiters."""
-        return self._name
-
-    @property
     def config(self) -> RateLimiterConfig:
         """The quota in force."""
         return self._config

@@ -30,9 +30,10 @@ class Reserved(Protocol):
 
 
 class Waiter(Protocol):
-    """A native limiter that counts who waits, and the clock that they wait on."""
+    """A native limiter that counts who waits, its name, and the clock that they wait on."""
 
     _clock: Clock
+    _name: str
 
     def _begin_wait(self) -> int: ...
     def _end_wait(self, began: int) -> None: ...
@@ -42,6 +43,11 @@ class Waiting:
     """Sleeps until a reservation's time has come; whoever is cancelled or interrupted gives it back."""
 
     __slots__ = ()
+
+    @property
+    def name(self: Waiter) -> str:
+        """What tells it from other limiters."""
+        return self._name
 
     async def _wait(self: Waiter, reservation: Reserved) -> RateLimitResult:
         began = self._begin_wait()
