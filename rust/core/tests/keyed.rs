@@ -341,3 +341,24 @@ fn the_number_of_keys_is_bounded() {
     }
     assert_eq!(KeyedRateLimiter::new(&[], 1, Seed::random()).unwrap_err().field, "configs");
 }
+
+#[test]
+fn no_debt_is_lost_however_many_settle_at_once() {
+    const THREADS: u64 = 4;
+    const ROUNDS: u64 = 5_000;
+    let burst = 4 * THREADS * ROUNDS;
+    let quotas = [Quota::new(Rate::ZERO, burst).unwrap(); 2];
+    let limiter = KeyedRateLimiter::new(&quotas, 8, Seed::new([1, 2])).unwrap();
+    let busy = key(&limiter, 0);
+    std::thread::scope(|threads| {
+        for _ in 0..THREADS {
+            threads.spawn(|| {
+                for _ in 0..ROUNDS {
+                    let (grant, _) = limiter.reserve(&at(0), busy, 1, at(1)).unwrap();
+                    assert_eq!(limiter.commit(&grant, &at(0), 3), -2);
+                }
+            });
+        }
+    });
+    assert_eq!(limiter.peek(at(0), busy, 0).remaining, burst - 3 * THREADS * ROUNDS);
+}

@@ -13,8 +13,11 @@ use super::standing::{Ask, Standing};
 use super::word::{CLAIMED, LAST};
 use super::{KeyedGrant, KeyedRateLimiter};
 
-/// How often a decision starts over because others came between.
+/// How often a draw that does not wait starts over because others came between.
 const ATTEMPTS: u32 = 128;
+
+/// How often one that waits, or a debt, starts over: as good as for ever, but bounded.
+const PERSEVERANCE: u32 = 1 << 24;
 
 impl KeyedRateLimiter {
     /// Draws by the one bandwidth there is from a word that is the key's already; `None` where the
@@ -72,6 +75,9 @@ impl KeyedRateLimiter {
 
     /// Charges a key where its words are, or gives it a place first; without a `max_wait` as debt,
     /// whatever the limit says.
+    ///
+    /// Others may come between every time: then a draw is refused, with nothing charged. Whoever
+    /// would wait, or owes a debt, starts over until none did, each of the others being done by then.
     pub(super) fn charge(
         &self,
         clock: &impl Clock,
@@ -82,7 +88,8 @@ impl KeyedRateLimiter {
     ) -> Result<(KeyedGrant, Decision), Decision> {
         let reach = self.table.reach(key);
         let (mut refusal, mut taken) = (None, None);
-        for _ in 0..ATTEMPTS {
+        let attempts = if max_wait == Some(Nanos::ZERO) { ATTEMPTS } else { PERSEVERANCE };
+        for _ in 0..attempts {
             let seat = self.table.find(reach, key);
             let standing = match seat {
                 Some(seat) => Standing::settle(self, key, seat, taken == Some(seat)),

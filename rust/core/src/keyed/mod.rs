@@ -97,7 +97,7 @@ impl KeyedRateLimiter {
     /// `max_keys` is 0, above 2^28 or beyond the memory.
     pub fn new(quotas: &[Quota], max_keys: usize, seed: Seed) -> Result<Self, ConfigError> {
         if quotas.is_empty() || quotas.len() > MAX_BANDWIDTHS {
-            let reason = format!("1 to {MAX_BANDWIDTHS} are possible, not {}", quotas.len());
+            let reason = format!("must be 1 to {MAX_BANDWIDTHS}, not {}", quotas.len());
             return Err(ConfigError::new("configs", reason));
         }
         if !(1..=MAX_KEYS).contains(&max_keys) {
@@ -215,7 +215,7 @@ impl KeyedRateLimiter {
     pub fn update(&self, now: Nanos, quotas: &[Quota]) -> Result<(), ConfigError> {
         if quotas.len() != self.bandwidths.len() {
             let (had, got) = (self.bandwidths.len(), quotas.len());
-            let reason = format!("a limiter built with {had} keeps that number, not {got}");
+            let reason = format!("must be as many as the limiter was built with, {had}, not {got}");
             return Err(ConfigError::new("configs", reason));
         }
         // A change that panicked is a change not made: the lock guards no data.
@@ -224,7 +224,7 @@ impl KeyedRateLimiter {
         let fitted: Option<Vec<_>> =
             pairs().map(|(bandwidth, quota)| bandwidth.fit(quota)).collect();
         let Some(fitted) = fitted else {
-            let reason = "too far from the one the keys were counted by; build another limiter";
+            let reason = "is too far from the one the keys were counted by; build another limiter";
             return Err(ConfigError::new("rate", reason));
         };
         for (bandwidth, quota) in self.bandwidths.iter().zip(&fitted) {

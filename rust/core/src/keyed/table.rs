@@ -74,7 +74,7 @@ impl Table {
         let count = (groups * GROUP * stride).div_ceil(LINE);
         let mut lines = Vec::new();
         if lines.try_reserve_exact(count).is_err() {
-            let reason = format!("no memory for {max_keys} keys");
+            let reason = format!("must leave memory for {max_keys} keys, and there is none");
             return Err(ConfigError::new("max_keys", reason));
         }
         lines.resize_with(count, || Line([0; LINE].map(AtomicU64::new)));
