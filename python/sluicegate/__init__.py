@@ -36,7 +36,7 @@ from sluicegate._rate_limiter import RateLimiter
 from sluicegate._rate_limiter_config import RateLimiterConfig
 from sluicegate._reservation import CompositeReservation, TokenReservation
 from sluicegate._sharded_rate_limiter import ShardedRateLimiter
-from sluicegate.policies import Retry, RetryConfig, RetryStats, Timeout, retry_async
+from sluicegate.policies import Policy, PolicyEvent, Retry, RetryConfig, RetryStats, Timeout, retry_async
 
 __all__ = [
     "APIError",
@@ -66,6 +66,8 @@ __all__ = [
     "LimitExceededError",
     "MonotonicClock",
     "Pipeline",
+    "Policy",
+    "PolicyEvent",
     "RateLimitError",
     "RateLimitResult",
     "RateLimiter",

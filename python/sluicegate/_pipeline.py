@@ -1,10 +1,14 @@
 """Several policies around one call, the outermost first."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
 from sluicegate._calls import is_coroutine_function
+from sluicegate._circuit_breaker import CircuitBreaker
+from sluicegate._durations import NANOS_PER_SECOND
+from sluicegate._time import Clock, resolve_clock
 from sluicegate.policies._policy import P, Policy, R
 
 
@@ -38,9 +42,13 @@ class Pipeline(Policy):
 
     Whether a call waits by blocking depends on the function alone: coroutine functions never block.
 
+    To those who `subscribe` it tells one thing of each call, "completed": how long it took with all its
+    waits, how many attempts that were, and what it raised. A call that was refused took none.
+
     Args:
         *policies: The policies, the outermost first; with none of them, calls are made as they are.
         name: What the pipeline is called.
+        clock: What the duration in its events is measured on; None for the machine's monotonic clock.
 
     Raises:
         TypeError: One of them is no policy.
@@ -60,12 +68,13 @@ class Pipeline(Policy):
         'answered after 4.0 s'
     """
 
-    def __init__(self, *policies: Caller | Gate, name: str = "") -> None:
+    def __init__(self, *policies: Caller | Gate, name: str = "", clock: Clock | None = None) -> None:
         for policy in policies:
             if isinstance(policy, type) or not isinstance(policy, Caller | Gate):
                 raise TypeError(f"a policy has call, or is a context manager sync and async; not {policy!r}")
         self.policies = policies
         self.name = name
+        self.clock = resolve_clock(clock)
         self.takes_plain_functions = all(
             getattr(policy, "takes_plain_functions", True) for policy in policies
         )
@@ -79,22 +88,95 @@ class Pipeline(Policy):
         Raises:
             TypeError: `func` is a plain function, and one of the policies is a `Timeout`.
         """
-        return self._dress(func)(*args, **kwargs)
+        dress = self._dress_async if is_coroutine_function(func) else self._dress
+        return cast(R, dress(func)(*args, **kwargs))
 
     def _dress(self, func: Callable[P, R]) -> Callable[P, R]:
-        if is_coroutine_function(func):
-            wrap = _around_coroutine
-        elif self.takes_plain_functions:
-            wrap = _around
-        else:
+        chain = self._chain(func)
+
+        def through(*args: Any, **kwargs: Any) -> Any:
+            if self._listeners:
+                return self._observe(func, args, kwargs)
+            return chain(*args, **kwargs)
+
+        return through
+
+    def _dress_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        chain = self._chain_async(func)
+
+        async def through(*args: Any, **kwargs: Any) -> Any:
+            if self._listeners:
+                return await self._observe_async(func, args, kwargs)
+            return await chain(*args, **kwargs)
+
+        return through
+
+    def _chain(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        if not self.takes_plain_functions:
             raise TypeError(f"a timeout in the pipeline can cut short coroutine functions only, not {func!r}")
-        dressed: Callable[..., Any] = func
         for policy in reversed(self.policies):
-            dressed = wrap(policy, dressed)
-        return dressed
+            func = _around(policy, func)
+        return func
+
+    def _chain_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        for policy in reversed(self.policies):
+            func = _around_coroutine(policy, func)
+        return func
+
+    def _observe(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call that is told of when it has ended: at once, or when its awaitable has."""
+        course = _Course(self.clock.now_ns())
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            course.attempts += 1
+            return func(*args, **kwargs)
+
+        try:
+            result = self._chain(counted)(*args, **kwargs)
+        except BaseException as error:
+            self._completed(course, error)
+            raise
+        if hasattr(result, "__await__"):
+            return self._observe_rest(course, result)
+        self._completed(course, None)
+        return result
+
+    async def _observe_async(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        course = _Course(self.clock.now_ns())
+
+        async def counted(*args: Any, **kwargs: Any) -> Any:
+            course.attempts += 1
+            return await func(*args, **kwargs)
+
+        return await self._observe_rest(course, self._chain_async(counted)(*args, **kwargs))
+
+    async def _observe_rest(self, course: "_Course", awaitable: Awaitable[Any]) -> Any:
+        try:
+            result = await awaitable
+        except BaseException as error:
+            self._completed(course, error)
+            raise
+        self._completed(course, None)
+        return result
+
+    def _completed(self, course: "_Course", error: BaseException | None) -> None:
+        duration = (self.clock.now_ns() - course.began_ns) / NANOS_PER_SECOND
+        self._tell("completed", attempts=course.attempts, duration=duration, error=error)
+
+
+@dataclass(slots=True)
+class _Course:
+    """What is noted of a call that somebody listens to."""
+
+    began_ns: int
+    attempts: int = 0
 
 
 def _around(policy: Caller | Gate, func: Callable[..., Any]) -> Callable[..., Any]:
+    if isinstance(policy, Policy):
+        return policy._dress(func)
     if (call := getattr(policy, "call", None)) is not None:
         return functools.partial(call, func)
     gate = cast(Gate, policy)
@@ -107,6 +189,10 @@ def _around(policy: Caller | Gate, func: Callable[..., Any]) -> Callable[..., An
 
 
 def _around_coroutine(policy: Caller | Gate, func: Callable[..., Any]) -> Callable[..., Any]:
+    if isinstance(policy, Policy):
+        return policy._dress_async(func)
+    if isinstance(policy, CircuitBreaker):
+        return policy(func)
     if (call := getattr(policy, "call", None)) is not None:
 
         async def called(*args: Any, **kwargs: Any) -> Any:

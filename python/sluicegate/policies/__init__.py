@@ -1,9 +1,11 @@
 """What wraps a call: retries, timeouts, and pipelines of these with limiters and breakers."""
 
+from sluicegate.policies._policy import Policy
+from sluicegate.policies._policy_events import PolicyEvent
 from sluicegate.policies._retry import Retry, retry_async
 from sluicegate.policies._retry_block import Attempt
 from sluicegate.policies._retry_config import RetryConfig
 from sluicegate.policies._retry_plan import RetryStats
 from sluicegate.policies._timeout import Timeout
 
-__all__ = ["Attempt", "Retry", "RetryConfig", "RetryStats", "Timeout", "retry_async"]
+__all__ = ["Attempt", "Policy", "PolicyEvent", "Retry", "RetryConfig", "RetryStats", "Timeout", "retry_async"]

@@ -1,15 +1,26 @@
 """What every policy is: something with a name that can make a call for you, or dress a function in itself."""
 
 import functools
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, Unpack, cast
 
 from sluicegate._calls import is_coroutine_function, refuse_generator_function
+from sluicegate._time import Clock
+from sluicegate.policies._policy_events import (
+    PolicyEvent,
+    PolicyEventFields,
+    PolicyEventKind,
+    PolicyListener,
+    tell,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
+
+_subscribing = threading.Lock()
 
 
 class Policy(ABC):
@@ -19,11 +30,61 @@ class Policy(ABC):
 
     Attributes:
         name: What errors and statistics call it.
+        clock: What its times are measured on.
     """
 
     name: str
+    clock: Clock
+    _listeners: tuple[PolicyListener, ...] = ()
     takes_plain_functions: bool = True
     """Whether functions that are no coroutine functions may be called through it."""
+
+    def subscribe(self, listener: PolicyListener) -> Callable[[], None]:
+        """Have `listener` called with a `PolicyEvent` for everything of note that the policy does.
+
+        It is called in the thread or task of the call, outside any lock, so it should be quick and must not
+        block. What it raises is logged and goes no further. Listeners are called in the order in which they
+        subscribed; one that subscribed twice is called twice. Without a listener no event is made, and a
+        call costs what it would cost if there were none of this. A pipeline tells of its own calls only:
+        subscribe to its `policies` for theirs.
+
+        Args:
+            listener: Called with each event.
+
+        Returns:
+            What takes the subscription back; calling it again does nothing.
+
+        Example:
+            >>> from sluicegate import Retry
+            >>> from sluicegate.testing import ManualClock
+            >>> retry = Retry(jitter=False, clock=ManualClock(autojump=True))
+            >>> unsubscribe = retry.subscribe(lambda event: print(event.kind, event.delay))
+            >>> answers = iter([OSError("reset"), "here"])
+            >>> for attempt in retry:
+            ...     with attempt:
+            ...         if isinstance(answer := next(answers), OSError):
+            ...             raise answer
+            retrying 1.0
+            >>> unsubscribe()
+        """
+
+        # Equal listeners are told apart by an entry of their own.
+        def entry(event: PolicyEvent) -> object:
+            return listener(event)
+
+        with _subscribing:
+            self._listeners = (*self._listeners, entry)
+
+        def unsubscribe() -> None:
+            with _subscribing:
+                self._listeners = tuple(other for other in self._listeners if other is not entry)
+
+        return unsubscribe
+
+    def _tell(self, kind: PolicyEventKind, **fields: Unpack[PolicyEventFields]) -> None:
+        """Tell the listeners, where there are any, of something that happens now."""
+        if listeners := self._listeners:
+            tell(listeners, PolicyEvent(kind=kind, policy=self, at=self.clock.now(), **fields))
 
     @abstractmethod
     def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -36,14 +97,9 @@ class Policy(ABC):
             TypeError: `func` is a generator function, which has done nothing yet when its call returns.
         """
         refuse_generator_function(func, type(self).__name__)
-        call = self._dress(func)
         if is_coroutine_function(func):
-
-            @functools.wraps(func)
-            async def guarded_async(*args: Any, **kwargs: Any) -> Any:
-                return await call(*args, **kwargs)
-
-            return cast(F, guarded_async)
+            return cast(F, functools.update_wrapper(self._dress_async(func), func))
+        call = self._dress(func)
 
         @functools.wraps(func)
         def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -54,3 +110,12 @@ class Policy(ABC):
     def _dress(self, func: Callable[P, R]) -> Callable[P, R]:
         """Return what a decorated `func` calls in its place."""
         return functools.partial(self.call, func)
+
+    def _dress_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a coroutine function of its own that makes each call of the coroutine function `func`."""
+        call = self.call
+
+        async def called(*args: Any, **kwargs: Any) -> Any:
+            return await call(func, *args, **kwargs)
+
+        return called

@@ -76,7 +76,7 @@ class Retry(Policy):
         return f"Retry({self.config!r}, name={self.name!r})"
 
     def _plan(self) -> Plan:
-        return Plan(self.config, self.clock, self._counts)
+        return Plan(self.config, self.clock, self._counts, self._tell)
 
     def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `func` until it succeeds or is not worth another attempt.
@@ -124,13 +124,34 @@ class Retry(Policy):
             if plan is None:
                 return result
             plan.result = result
+        return cast(T, await self._again(plan, func, args, kwargs))
+
+    async def _again(
+        self, plan: Plan, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         for wake_at in plan.waits():
             await sleep_until(self.clock, wake_at)
             try:
                 plan.result = await func(*args, **kwargs)
             except Exception as error:
                 plan.error = error
-        return cast(T, plan.end())
+        return plan.end()
+
+    def _dress_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        counts = self._counts
+
+        async def retried(*args: Any, **kwargs: Any) -> Any:
+            counts.calls += 1
+            if self._needs_plan:
+                return await self._await(self._plan(), func(*args, **kwargs), func, args, kwargs)
+            try:
+                return await func(*args, **kwargs)
+            except Exception as error:
+                plan = self._plan()
+                plan.error = error
+            return await self._again(plan, func, args, kwargs)
+
+        return retried
 
     def __iter__(self) -> Iterator[Attempt]:
         """Begin a block of attempts: `for attempt in retry:`, and in it `with attempt:`."""
@@ -142,7 +163,7 @@ class Retry(Policy):
 
     def _attempts(self) -> Attempts:
         self._counts.calls += 1
-        return Attempts(self._plan(), self.clock, self._counts)
+        return Attempts(self._plan(), self.clock)
 
     def get_delay(self, attempt: int) -> float:
         """Return the seconds to wait after `attempt`, from 0, as `RetryConfig.get_delay` does."""

@@ -4,16 +4,15 @@ from types import TracebackType
 from typing import Self
 
 from sluicegate._time import Clock, sleep_until, sleep_until_blocking
-from sluicegate.policies._retry_plan import UNSET, Counts, Plan
+from sluicegate.policies._retry_plan import UNSET, Plan
 
 
 class Attempts:
     """The attempts of one block: hands out one after another, and waits before each but the first."""
 
-    def __init__(self, plan: Plan, clock: Clock, counts: Counts) -> None:
+    def __init__(self, plan: Plan, clock: Clock) -> None:
         self._plan = plan
         self._clock = clock
-        self._counts = counts
         self._waits = plan.waits()
         self._wake_at: int | None = 0
         self._number = 0
@@ -50,7 +49,7 @@ class Attempts:
         self._wake_at = next(self._waits, None)
         self._plan.error = None
         if self._wake_at is None and error is not None:
-            self._counts.failure()
+            self._plan.failed(error)
         return self._wake_at is not None
 
 

@@ -2,10 +2,10 @@
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from sluicegate._durations import FOREVER_NS, nanoseconds
 from sluicegate._time import Clock
@@ -63,6 +63,10 @@ class Counts:
             return RetryStats(self.calls, self._retries, self._failures, self._waited)
 
 
+Tell: TypeAlias = Callable[..., None]
+"""Tells the policy's listeners: `Policy._tell`."""
+
+
 class Plan:
     """One call under way: its driver puts in what an attempt came to, and waits for what comes out.
 
@@ -71,12 +75,14 @@ class Plan:
         result: What it returned where it did not.
     """
 
-    __slots__ = ("_clock", "_config", "_counts", "_deadline_ns", "error", "result")
+    __slots__ = ("_attempts", "_clock", "_config", "_counts", "_deadline_ns", "_tell", "error", "result")
 
-    def __init__(self, config: RetryConfig, clock: Clock, counts: Counts) -> None:
+    def __init__(self, config: RetryConfig, clock: Clock, counts: Counts, tell: Tell) -> None:
         self._config = config
         self._clock = clock
         self._counts = counts
+        self._tell = tell
+        self._attempts = 1
         self._deadline_ns = FOREVER_NS
         self.error: Exception | None = None
         self.result: Any = UNSET
@@ -104,7 +110,9 @@ class Plan:
             if config.on_retry is not None:
                 config.on_retry(attempt, delay, self.error)
             self._counts.retry(delay)
+            self._tell("retrying", attempt=attempt, delay=delay, error=self.error)
             self.error = None
+            self._attempts += 1
             yield wake_at
 
     def end(self) -> Any:
@@ -112,12 +120,17 @@ class Plan:
         error, self.error = self.error, None
         if error is None:
             return self.result
-        self._counts.failure()
+        self.failed(error)
         try:
             raise error
         finally:
             # Its traceback holds this frame, which must not hold it in turn.
             del error
+
+    def failed(self, error: Exception) -> None:
+        """Note that the call ends with an exception."""
+        self._counts.failure()
+        self._tell("failed", attempts=self._attempts, error=error)
 
     def _is_worth_another(self) -> bool:
         config, error = self._config, self.error

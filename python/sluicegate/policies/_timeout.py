@@ -114,7 +114,9 @@ class Timeout(Policy):
 
     def _error(self) -> AttemptTimeoutError:
         who = self.name or "the call"
-        return AttemptTimeoutError(f"{who} took longer than {self.seconds} s", timeout=self.seconds)
+        error = AttemptTimeoutError(f"{who} took longer than {self.seconds} s", timeout=self.seconds)
+        self._tell("timed_out", error=error)
+        return error
 
 
 @contextmanager
