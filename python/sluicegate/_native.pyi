@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeAlias, TypeVar, final
 
@@ -29,6 +30,7 @@ __all__ = [
     "RateLimiterStats",
     "Reservation",
     "ShardedRateLimiter",
+    "inspect_segment",
 ]
 
 _Key: TypeAlias = str | bytes | int | tuple[_Key, ...]
@@ -281,7 +283,9 @@ class Reservation:
 class RateLimiter:
     """The limiter's decisions; `sluicegate.RateLimiter` adds the waiting."""
 
-    def __new__(cls, quotas: list[Quota], clock: object = None) -> Self: ...
+    def __new__(
+        cls, quotas: list[Quota], clock: object = None, shared: tuple[Path, bytes] | None = None
+    ) -> Self: ...
     def try_acquire(self, count: int = 1) -> bool: ...
     def attempt(self, count: int = 1) -> RateLimitResult: ...
     def peek(self, count: int = 1) -> RateLimitResult: ...
@@ -352,3 +356,6 @@ class CompositeRateLimiter:
     ) -> list[Reservation] | RateLimitResult: ...
     def _begin_wait(self) -> int: ...
     def _end_wait(self, began: int) -> None: ...
+
+def inspect_segment(path: Path) -> tuple[str, bytes] | None:
+    """Read what a segment says of itself: its kind and configuration; None where there is none."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Self
 
 from sluicegate import _native
 from sluicegate._durations import NANOS_PER_SECOND
 from sluicegate._errors import ConfigurationError
+from sluicegate._shared import adopt, canonical
 
 Rate = int | float | Fraction | Decimal
 
@@ -146,6 +148,21 @@ class RateLimiterConfig:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.rate, self.period, self.burst)
 
+    def _written(self) -> list[Any]:
+        """Write it down exactly, so that equal quotas are written alike."""
+        rate = "inf" if self.rate == math.inf else str(_rate(self.rate))
+        return [rate, str(_period(self.period)), self.burst]
+
+    @classmethod
+    def _read(cls, written: list[Any]) -> Self:
+        """Read what `_written` wrote."""
+        rate, period, burst = written
+        exact = Fraction(period)
+        shortest = float(exact)
+        # An exact fraction is taken as well, where no float has it.
+        seconds: Any = shortest if Fraction(repr(shortest)) == exact else exact
+        return cls(math.inf if rate == "inf" else _plain(Fraction(rate)), seconds, burst)
+
 
 def read_configs(configs: tuple[RateLimiterConfig | str, ...]) -> tuple[RateLimiterConfig, ...]:
     """Take what a limiter is given: configs, or their strings.
@@ -157,6 +174,17 @@ def read_configs(configs: tuple[RateLimiterConfig | str, ...]) -> tuple[RateLimi
     if not configs:
         raise ConfigurationError("a limiter needs a rate limit, such as '100/s'", field="configs", value=())
     return tuple(_read_config(config) for config in configs)
+
+
+def adopted_configs(path: Path, kind: str) -> tuple[tuple[RateLimiterConfig, ...], dict[str, Any]] | None:
+    """Read the quotas of the segment at `path`, and what else was written with them; None without one."""
+    found = adopt(path, kind)
+    return None if found is None else (tuple(map(RateLimiterConfig._read, found["quotas"])), found)
+
+
+def written_configs(configs: tuple[RateLimiterConfig, ...], **more: Any) -> bytes:
+    """Write quotas, and what belongs to them, as a segment keeps them."""
+    return canonical({"quotas": [config._written() for config in configs], **more})
 
 
 def _read_config(config: RateLimiterConfig | str) -> RateLimiterConfig:
@@ -219,6 +247,10 @@ def _check_burst(burst: int) -> None:
         raise TypeError(f"burst must be an integer, not {burst!r}")
     if burst < 0:
         raise ConfigurationError(f"burst must be at least 0, not {burst}", field="burst", value=burst)
+
+
+def _plain(exact: Fraction) -> Rate:
+    return exact.numerator if exact.denominator == 1 else exact
 
 
 def _shortest(digits: str) -> Rate:

@@ -3,6 +3,7 @@
 use crate::bucket;
 use crate::clock::Clock;
 use crate::decision::Decision;
+use crate::error::ConfigError;
 use crate::gcra::SEALED;
 use crate::ledger::{Ledger, Refund};
 use crate::nanos::Nanos;
@@ -43,7 +44,7 @@ impl Cell {
 /// and the other cell starts with what is owed: a decision in flight finds the seal and starts over.
 #[repr(C, align(128))]
 #[derive(Debug)]
-pub(crate) struct Bandwidth {
+pub struct Bandwidth {
     version: AtomicU64,
     first: Terms,
     postings: [Posting; 2],
@@ -59,7 +60,8 @@ pub(crate) struct InForce<'a> {
 
 impl Bandwidth {
     /// Starts with nothing owed, on a line through the origin of the clock.
-    pub(crate) fn new(quota: &Quota) -> Self {
+    #[must_use]
+    pub fn new(quota: &Quota) -> Self {
         let terms = quota.terms(Nanos::ZERO, 0);
         Self {
             version: AtomicU64::new(0),
@@ -194,6 +196,12 @@ impl Bandwidth {
         cell.ledger.lower_to(last.map_or(0, |start| terms.units(start)));
     }
 
+    /// Has refunds leave room for a start at `start`; of others that are later it knows nothing.
+    pub(crate) fn defer(&self, start: Nanos) {
+        let InForce { terms, cell, .. } = self.in_force();
+        cell.ledger.defer_to(terms.units(start));
+    }
+
     /// The terms in force, and the epoch of their unit.
     pub(crate) fn terms(&self) -> (Terms, u64) {
         let InForce { terms, epoch, .. } = self.in_force();
@@ -295,4 +303,33 @@ impl Bandwidth {
         // At the end of its range a word may look sealed.
         current != epoch
     }
+}
+
+/// Puts other quotas in force on words that count on in their unit: all, or none where one of the
+/// units cannot serve. The caller keeps changes apart.
+pub(crate) fn publish_all(
+    bandwidths: &[Bandwidth],
+    quotas: &[Quota],
+    now: Nanos,
+) -> Result<(), ConfigError> {
+    let pairs = || bandwidths.iter().zip(quotas);
+    let fitted: Option<Vec<_>> = pairs().map(|(bandwidth, quota)| bandwidth.fit(quota)).collect();
+    let Some(fitted) = fitted else {
+        let reason = "is too far from the one that is counted by; build another limiter";
+        return Err(ConfigError::new("rate", reason));
+    };
+    for (bandwidth, quota) in bandwidths.iter().zip(&fitted) {
+        bandwidth.publish_fitted(quota, now);
+    }
+    Ok(())
+}
+
+/// Refuses a change to another number of quotas.
+pub(crate) fn check_number(bandwidths: &[Bandwidth], quotas: &[Quota]) -> Result<(), ConfigError> {
+    let (had, got) = (bandwidths.len(), quotas.len());
+    if had == got {
+        return Ok(());
+    }
+    let reason = format!("must be as many as the limiter was built with, {had}, not {got}");
+    Err(ConfigError::new("configs", reason))
 }

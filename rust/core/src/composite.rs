@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::joint;
 use crate::limiter::RateLimiter;
+use crate::memory::{Heap, Memory};
 use crate::nanos::Nanos;
 use crate::reservation::{Charges, Grant};
 
@@ -11,13 +12,21 @@ use crate::reservation::{Charges, Grant};
 pub const MAX_SHARES: usize = 8;
 
 /// One limiter's share of a draw.
-#[derive(Clone, Copy, Debug)]
-pub struct Share<'a> {
+#[derive(Debug)]
+pub struct Share<'a, M: Memory = Heap> {
     /// The limiter, which may serve others as well.
-    pub limiter: &'a RateLimiter,
+    pub limiter: &'a RateLimiter<M>,
     /// The permits that are asked of it.
     pub count: u64,
 }
+
+impl<M: Memory> Clone for Share<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: Memory> Copy for Share<'_, M> {}
 
 /// The grants of one draw, in the order of its shares, all for the same start; each is settled at
 /// its own limiter.
@@ -27,7 +36,7 @@ pub type Grants = [Option<Grant>; MAX_SHARES];
 ///
 /// Of no shares at all nothing is granted, nor of more than [`MAX_SHARES`].
 #[must_use]
-pub fn peek(shares: &[Share<'_>], now: Nanos) -> Decision {
+pub fn peek<M: Memory>(shares: &[Share<'_, M>], now: Nanos) -> Decision {
     if shares.len() > MAX_SHARES {
         return Decision::REFUSED;
     }
@@ -40,8 +49,8 @@ pub fn peek(shares: &[Share<'_>], now: Nanos) -> Decision {
 ///
 /// # Errors
 /// The refusing [`Decision`]; its `retry_after` is the wait that was too long.
-pub fn reserve(
-    shares: &[Share<'_>],
+pub fn reserve<M: Memory>(
+    shares: &[Share<'_, M>],
     clock: &impl Clock,
     max_wait: Nanos,
 ) -> Result<(Grants, Decision), Decision> {
@@ -61,7 +70,11 @@ pub fn reserve(
     Ok((grants, decision))
 }
 
-fn charge(shares: &[Share<'_>], now: Nanos, start: Nanos) -> ([Option<Charges>; MAX_SHARES], bool) {
+fn charge<M: Memory>(
+    shares: &[Share<'_, M>],
+    now: Nanos,
+    start: Nanos,
+) -> ([Option<Charges>; MAX_SHARES], bool) {
     let mut all = [None; MAX_SHARES];
     for (place, share) in all.iter_mut().zip(shares) {
         let (charges, whole) = share.limiter.charge(now, start, share.count);

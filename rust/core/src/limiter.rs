@@ -1,11 +1,12 @@
 //! The direct limiter: one or several bandwidths, all or nothing.
 
-use crate::bandwidth::Bandwidth;
+use crate::bandwidth::{self, Bandwidth};
 use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::error::ConfigError;
 use crate::joint;
 use crate::line::Line;
+use crate::memory::{Heap, Memory};
 use crate::nanos::Nanos;
 use crate::quota::Quota;
 use crate::reservation::{Charge, Charges, Grant};
@@ -21,10 +22,11 @@ pub const MAX_BANDWIDTHS: usize = 8;
 /// back reads it again, after the word. Sequentially decisions are exact; with several bandwidths a
 /// request may also be refused while another's charge is in flight.
 #[derive(Debug)]
-pub struct RateLimiter {
-    bandwidths: Box<[Bandwidth]>,
-    /// Who waits for each of them; nobody else locks a line.
-    lines: Box<[Line]>,
+pub struct RateLimiter<M: Memory = Heap> {
+    bandwidths: M::Of<Bandwidth>,
+    /// Who waits for each of them; nobody else locks a line. Without lines, where others use the
+    /// words as well, whose waiters nobody here knows.
+    lines: Option<Box<[Line]>>,
     /// Keeps changes of the quotas apart; no decision takes it.
     changes: Mutex<()>,
 }
@@ -35,13 +37,35 @@ impl RateLimiter {
     /// # Errors
     /// [`ConfigError`] where there is no quota, or more than [`MAX_BANDWIDTHS`].
     pub fn new(quotas: &[Quota]) -> Result<Self, ConfigError> {
-        if quotas.is_empty() || quotas.len() > MAX_BANDWIDTHS {
-            let reason = format!("must be 1 to {MAX_BANDWIDTHS}, not {}", quotas.len());
-            return Err(ConfigError::new("configs", reason));
-        }
+        check_bandwidths(quotas.len())?;
         let bandwidths = quotas.iter().map(Bandwidth::new).collect();
-        let lines = quotas.iter().map(|_| Line::new()).collect();
+        let lines = Some(quotas.iter().map(|_| Line::new()).collect());
         Ok(Self { bandwidths, lines, changes: Mutex::new(()) })
+    }
+}
+
+impl<M: Memory> RateLimiter<M> {
+    /// Takes words that others may use at the same time, in this process and elsewhere, each with a
+    /// limiter of its own; what those promise they promise together.
+    ///
+    /// Of a queue that gives up less comes back than where one limiter knows all who wait, and the
+    /// owner of the words keeps changes of their quotas apart.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where there is no word, or more than [`MAX_BANDWIDTHS`].
+    pub fn over(bandwidths: M::Of<Bandwidth>) -> Result<Self, ConfigError> {
+        check_bandwidths(bandwidths.len())?;
+        Ok(Self { bandwidths, lines: None, changes: Mutex::new(()) })
+    }
+
+    /// Takes words that nobody else uses; as [`RateLimiter::new`].
+    ///
+    /// # Errors
+    /// [`ConfigError`] where there is no word, or more than [`MAX_BANDWIDTHS`].
+    pub fn alone(bandwidths: M::Of<Bandwidth>) -> Result<Self, ConfigError> {
+        let limiter = Self::over(bandwidths)?;
+        let lines = limiter.bandwidths.iter().map(|_| Line::new()).collect();
+        Ok(Self { lines: Some(lines), ..limiter })
     }
 
     /// Draws `count` permits, or says no. The hot path.
@@ -110,7 +134,7 @@ impl RateLimiter {
         let signed = |permits: u64| i64::try_from(permits).unwrap_or(i64::MAX);
         let Some(unused) = grant.count().checked_sub(actual) else {
             let extra = actual - grant.count();
-            for bandwidth in &self.bandwidths {
+            for bandwidth in self.bandwidths.iter() {
                 bandwidth.charge_debt(clock.now(), extra);
             }
             return -signed(extra);
@@ -125,24 +149,28 @@ impl RateLimiter {
     pub fn defer(&self, grant: &mut Grant, start: Nanos) {
         grant.defer(start);
         let start = grant.execute_at();
-        let words = self.bandwidths.iter().zip(&self.lines);
-        for ((bandwidth, line), charge) in words.zip(grant.charges_mut().iter_mut()) {
-            line.defer(bandwidth, charge, start);
+        let charges = grant.charges_mut().iter_mut().enumerate();
+        for ((index, charge), bandwidth) in charges.zip(self.bandwidths.iter()) {
+            match self.line(index) {
+                Some(line) => line.defer(bandwidth, charge, start),
+                None => bandwidth.defer(start),
+            }
         }
     }
 
     /// Puts other quotas in force from `now` on; what is owed stays owed, granted times stand.
     ///
     /// # Errors
-    /// [`ConfigError`] where their number is another; then nothing changes.
+    /// [`ConfigError`] where their number is another, and where others use the words and the unit of
+    /// one cannot serve: a rate may fall to a thousandth and rise at least fourfold. Then nothing
+    /// changes.
     pub fn update(&self, now: Nanos, quotas: &[Quota]) -> Result<(), ConfigError> {
-        if quotas.len() != self.bandwidths.len() {
-            let (had, got) = (self.bandwidths.len(), quotas.len());
-            let reason = format!("must be as many as the limiter was built with, {had}, not {got}");
-            return Err(ConfigError::new("configs", reason));
-        }
+        bandwidth::check_number(&self.bandwidths, quotas)?;
         // A change that panicked is a change not made: the lock guards no data.
         let _changing = self.changes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if self.lines.is_none() {
+            return bandwidth::publish_all(&self.bandwidths, quotas, now);
+        }
         for (bandwidth, quota) in self.bandwidths.iter().zip(quotas) {
             bandwidth.publish(quota, now);
         }
@@ -166,10 +194,12 @@ impl RateLimiter {
     /// whether none did.
     pub(crate) fn charge(&self, now: Nanos, start: Nanos, count: u64) -> (Charges, bool) {
         let mut charges = Charges::default();
-        for (bandwidth, line) in self.bandwidths.iter().zip(&self.lines) {
+        for (index, bandwidth) in self.bandwidths.iter().enumerate() {
             let charge = || bandwidth.charge(now, start, count);
-            let charge =
-                if start > now { line.charge(bandwidth, now, start, charge) } else { charge() };
+            let charge = match self.line(index) {
+                Some(line) if start > now => line.charge(bandwidth, now, start, charge),
+                _ => charge(),
+            };
             let Some(charge) = charge else { return (charges, false) };
             charges.push(charge);
         }
@@ -183,22 +213,36 @@ impl RateLimiter {
         start: Nanos,
         charge: impl FnOnce() -> Option<Charge>,
     ) -> Option<Charge> {
-        match (&*self.bandwidths, &*self.lines) {
-            ([only], [line]) if start > now => line.charge(only, now, start, charge),
+        match (&*self.bandwidths, self.line(0)) {
+            ([only], Some(line)) if start > now => line.charge(only, now, start, charge),
             _ => charge(),
         }
     }
 
     /// Gives back `unused` permits of each charge as far as that is sound: the least of them.
     pub(crate) fn refund(&self, charges: &Charges, clock: &impl Clock, unused: u64) -> u64 {
-        let words = self.bandwidths.iter().zip(&self.lines);
-        let refunds = words.zip(charges.iter()).map(|((bandwidth, line), charge)| {
-            if charge.ticket == 0 {
-                bandwidth.refund(charge, clock, unused)
-            } else {
-                line.refund(bandwidth, charge, clock, unused)
+        let charges = charges.iter().enumerate();
+        let refunds = charges.zip(self.bandwidths.iter()).map(|((index, charge), bandwidth)| {
+            match self.line(index) {
+                Some(line) if charge.ticket != 0 => line.refund(bandwidth, charge, clock, unused),
+                _ => bandwidth.refund(charge, clock, unused),
             }
         });
         refunds.min().unwrap_or(0)
     }
+
+    fn line(&self, index: usize) -> Option<&Line> {
+        self.lines.as_ref().map(|lines| &lines[index])
+    }
+}
+
+/// Says whether a limiter can have so many bandwidths.
+///
+/// # Errors
+/// [`ConfigError`] where it cannot.
+pub fn check_bandwidths(number: usize) -> Result<(), ConfigError> {
+    if (1..=MAX_BANDWIDTHS).contains(&number) {
+        return Ok(());
+    }
+    Err(ConfigError::new("configs", format!("must be 1 to {MAX_BANDWIDTHS}, not {number}")))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 /// Sums and differences saturate, so that a far deadline stays in the future and an instant before
 /// another is at distance zero. The range is 584 years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
 pub struct Nanos(u64);
 
 impl Nanos {

@@ -93,6 +93,7 @@ impl Quota {
 /// A quota as decisions read it: the line from nanoseconds to units, and the worth of a permit.
 ///
 /// The unlimited quota has a unit of zero, so that no charge moves a word.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) slope: Slope,

@@ -85,6 +85,7 @@ fn reduced_from_below(numerator: u128, denominator: u128) -> (u64, u64) {
 }
 
 /// Units per nanosecond: `rise / run`, with its reciprocal worked out beforehand.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slope {
     pub(crate) rise: u64,

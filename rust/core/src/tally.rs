@@ -110,7 +110,8 @@ pub struct Tally {
     returned_permits: AtomicU64,
     waiting: AtomicU64,
     waited: AtomicU64,
-    writers: Writers,
+    /// Not 0 where any number may count at the same time: a number, so that any bytes are one.
+    many: u64,
 }
 
 impl Tally {
@@ -119,30 +120,42 @@ impl Tally {
     pub fn new(writers: Writers) -> Self {
         let [returned_permits, waiting, waited] = [0; 3].map(AtomicU64::new);
         let [allowed, denied] = [(); 2].map(|()| Count::new());
-        Self { allowed, denied, returned_permits, waiting, waited, writers }
+        Self {
+            allowed,
+            denied,
+            returned_permits,
+            waiting,
+            waited,
+            many: u64::from(writers == Writers::Many),
+        }
+    }
+
+    #[inline]
+    fn writers(&self) -> Writers {
+        if self.many == 0 { Writers::One } else { Writers::Many }
     }
 
     /// Counts a decision on `count` permits; a peek, of none, is not counted.
     #[inline]
     pub fn decided(&self, allowed: bool, count: u64) {
         let outcome = if allowed { &self.allowed } else { &self.denied };
-        outcome.add(count, self.writers);
+        outcome.add(count, self.writers());
     }
 
     /// Counts permits given back.
     pub fn returned(&self, permits: u64) {
-        add(&self.returned_permits, permits, self.writers);
+        add(&self.returned_permits, permits, self.writers());
     }
 
     /// Counts a caller that begins to wait.
     pub fn begin_wait(&self) {
-        add(&self.waiting, 1, self.writers);
+        add(&self.waiting, 1, self.writers());
     }
 
     /// Counts a caller that ends its wait, granted or not.
     pub fn end_wait(&self, waited: Nanos) {
-        add(&self.waiting, 1_u64.wrapping_neg(), self.writers);
-        add(&self.waited, waited.get(), self.writers);
+        add(&self.waiting, 1_u64.wrapping_neg(), self.writers());
+        add(&self.waited, waited.get(), self.writers());
     }
 
     /// Reads the counts.

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use sluicegate_core::composite::{self, MAX_SHARES, Share};
 use sluicegate_core::{Clock as _, Decision, Nanos};
+use sluicegate_shm::Anywhere;
 
 use crate::convert::{Count, nanos_or_forever};
 use crate::decision::RateLimitResult;
@@ -45,7 +46,7 @@ impl CompositeRateLimiter {
         Ok(counts)
     }
 
-    fn with_shares<R>(&self, counts: &Counts, draw: impl FnOnce(&[Share<'_>]) -> R) -> R {
+    fn with_shares<R>(&self, counts: &Counts, draw: impl FnOnce(&[Share<'_, Anywhere>]) -> R) -> R {
         let first = Share { limiter: &self.first().core, count: 0 };
         let mut shares = [first; MAX_SHARES];
         for ((share, (_, limiter)), count) in shares.iter_mut().zip(&self.units).zip(counts) {

@@ -14,6 +14,7 @@ mod limiter;
 mod quota;
 mod reservation;
 mod sharded;
+mod shared;
 
 use pyo3::prelude::*;
 
@@ -38,5 +39,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sharded::ShardedRateLimiter>()?;
     module.add_class::<reservation::Reservation>()?;
     module.add_class::<composite::CompositeRateLimiter>()?;
+    module.add_function(wrap_pyfunction!(shared::inspect_segment, module)?)?;
     Ok(())
 }

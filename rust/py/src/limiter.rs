@@ -3,7 +3,9 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use sluicegate_core::{Clock as _, Decision, Nanos, Stats, Tally, Writers};
+use sluicegate_core::limiter::check_bandwidths;
+use sluicegate_core::{Bandwidth, Clock as _, ConfigError, Decision, Nanos, Stats, Tally, Writers};
+use sluicegate_shm::{Anywhere, Home, Kind, Plan};
 
 use crate::acquire::{Acquire, Source};
 use crate::clock::Clock;
@@ -12,6 +14,7 @@ use crate::decision::RateLimitResult;
 use crate::errors::configuration_error;
 use crate::quota::Quota;
 use crate::reservation::{Charged, Reservation};
+use crate::shared::{Place, Shared};
 
 /// What a limiter has done since it was built; calls and permits are counted apart.
 #[pyclass(frozen, subclass, eq, get_all, module = "sluicegate")]
@@ -71,10 +74,11 @@ pub(crate) const WRITERS: Writers =
 /// The limiter's decisions; `sluicegate.RateLimiter` adds the waiting.
 #[pyclass(frozen, subclass, module = "sluicegate._native")]
 pub(crate) struct RateLimiter {
-    pub(crate) core: sluicegate_core::RateLimiter,
+    pub(crate) core: sluicegate_core::RateLimiter<Anywhere>,
     pub(crate) clock: Clock,
     /// Apart, for the interpreter's objects are not aligned to cache lines.
-    pub(crate) tally: Box<Tally>,
+    pub(crate) tally: Home<Tally>,
+    pub(crate) shared: Option<Shared>,
 }
 
 pub(crate) fn quotas(list: &Bound<'_, PyList>) -> PyResult<Vec<sluicegate_core::Quota>> {
@@ -84,13 +88,37 @@ pub(crate) fn quotas(list: &Bound<'_, PyList>) -> PyResult<Vec<sluicegate_core::
 #[pymethods]
 impl RateLimiter {
     #[new]
-    #[pyo3(signature = (quotas, clock = None))]
-    fn new(quotas: &Bound<'_, PyList>, clock: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        let core = sluicegate_core::RateLimiter::new(&self::quotas(quotas)?);
-        let core = core.map_err(|error| {
-            configuration_error(quotas.py(), error.to_string(), error.field, quotas.len())
-        })?;
-        Ok(Self { core, clock: Clock::from_argument(clock)?, tally: Box::new(Tally::new(WRITERS)) })
+    #[pyo3(signature = (quotas, clock = None, shared = None))]
+    fn new(
+        quotas: &Bound<'_, PyList>,
+        clock: Option<&Bound<'_, PyAny>>,
+        shared: Option<Place>,
+    ) -> PyResult<Self> {
+        let py = quotas.py();
+        let invalid = |error: ConfigError| {
+            configuration_error(py, error.to_string(), error.field, quotas.len())
+        };
+        let clock = Clock::from_argument(clock)?;
+        let quotas = self::quotas(quotas)?;
+        check_bandwidths(quotas.len()).map_err(invalid)?;
+        let (core, tally, shared) = match shared {
+            None => {
+                let words = quotas.iter().map(Bandwidth::new).collect();
+                let tally = Box::new(Tally::new(WRITERS)).into();
+                (sluicegate_core::RateLimiter::alone(words), tally, None)
+            }
+            Some(place) => {
+                let mut plan = Plan::default();
+                let (tallies, words) = (plan.section(1), plan.section(quotas.len()));
+                let shared = place.open(py, Kind::Limiter, plan, |draft| {
+                    draft.fill(tallies, |_| Tally::new(Writers::Many))?;
+                    draft.fill(words, |index| Bandwidth::new(&quotas[index]))
+                })?;
+                let core = sluicegate_core::RateLimiter::over(shared.words(py, words)?);
+                (core, shared.word(py, tallies)?, Some(shared))
+            }
+        };
+        Ok(Self { core: core.map_err(invalid)?, clock, tally, shared })
     }
 
     /// Draw `count` permits and say whether they were there; never waits.
@@ -164,7 +192,9 @@ impl RateLimiter {
 
     /// Put other quotas in force; what is owed stays owed, granted times stand.
     fn _update(&self, quotas: &Bound<'_, PyList>) -> PyResult<()> {
-        let updated = self.core.update(self.clock.now(), &self::quotas(quotas)?);
+        let read = self::quotas(quotas)?;
+        let _changing = Shared::changing(quotas.py(), self.shared.as_ref())?;
+        let updated = self.core.update(self.clock.now(), &read);
         updated.map_err(|error| {
             configuration_error(quotas.py(), error.to_string(), error.field, quotas.len())
         })

@@ -18,13 +18,13 @@ mod table;
 mod tests;
 mod word;
 
-use crate::bandwidth::Bandwidth;
+use crate::bandwidth::{self, Bandwidth};
 use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::error::ConfigError;
 use crate::fingerprint::{Fingerprint, Seed};
 use crate::ledger::Ledger;
-use crate::limiter::MAX_BANDWIDTHS;
+use crate::limiter::{MAX_BANDWIDTHS, check_bandwidths};
 use crate::nanos::Nanos;
 use crate::quota::Quota;
 use crate::reservation::{Charges, Grant};
@@ -96,10 +96,7 @@ impl KeyedRateLimiter {
     /// [`ConfigError`] where there is no quota or more than [`MAX_BANDWIDTHS`], and where
     /// `max_keys` is 0, above 2^28 or beyond the memory.
     pub fn new(quotas: &[Quota], max_keys: usize, seed: Seed) -> Result<Self, ConfigError> {
-        if quotas.is_empty() || quotas.len() > MAX_BANDWIDTHS {
-            let reason = format!("must be 1 to {MAX_BANDWIDTHS}, not {}", quotas.len());
-            return Err(ConfigError::new("configs", reason));
-        }
+        check_bandwidths(quotas.len())?;
         if !(1..=MAX_KEYS).contains(&max_keys) {
             let reason = format!("must be from 1 to {MAX_KEYS}, not {max_keys}");
             return Err(ConfigError::new("max_keys", reason));
@@ -213,24 +210,10 @@ impl KeyedRateLimiter {
     /// [`ConfigError`] where their number is another, or where the unit of the words cannot serve
     /// one: a rate may fall to a thousandth and rise at least fourfold. Then nothing changes.
     pub fn update(&self, now: Nanos, quotas: &[Quota]) -> Result<(), ConfigError> {
-        if quotas.len() != self.bandwidths.len() {
-            let (had, got) = (self.bandwidths.len(), quotas.len());
-            let reason = format!("must be as many as the limiter was built with, {had}, not {got}");
-            return Err(ConfigError::new("configs", reason));
-        }
+        bandwidth::check_number(&self.bandwidths, quotas)?;
         // A change that panicked is a change not made: the lock guards no data.
         let _changing = self.changes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let pairs = || self.bandwidths.iter().zip(quotas);
-        let fitted: Option<Vec<_>> =
-            pairs().map(|(bandwidth, quota)| bandwidth.fit(quota)).collect();
-        let Some(fitted) = fitted else {
-            let reason = "is too far from the one the keys were counted by; build another limiter";
-            return Err(ConfigError::new("rate", reason));
-        };
-        for (bandwidth, quota) in self.bandwidths.iter().zip(&fitted) {
-            bandwidth.publish_fitted(quota, now);
-        }
-        Ok(())
+        bandwidth::publish_all(&self.bandwidths, quotas, now)
     }
 
     /// How many decisions were made by the overflow, because every slot in reach was in debt.
