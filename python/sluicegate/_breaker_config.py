@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from datetime import timedelta
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 from sluicegate._breaker_control import CircuitBreakerManualControl, CircuitBreakerStateProvider
 from sluicegate._durations import Duration, seconds
@@ -27,6 +29,21 @@ class _Converted:
 
     __slots__ = ("_native",)
     _native: BreakerOptions
+
+
+_WRITTEN = (
+    "break_duration",
+    "consecutive_failures",
+    "failure_ratio",
+    "half_open_max_calls",
+    "min_throughput",
+    "probe_timeout",
+    "sampling_count",
+    "sampling_duration",
+    "slow_call_duration",
+    "slow_call_ratio",
+)
+"""The fields that are numbers: those that processes which share a breaker have in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +145,15 @@ class CircuitBreakerConfig(_Converted):
             object.__setattr__(self, "_native", self._native_options())
             return self._native
 
+    def _written(self) -> dict[str, Any]:
+        """Write down what decides, as every process must agree on it; functions stay in each."""
+        written: dict[str, Any] = {name: _plain(getattr(self, name)) for name in _WRITTEN}
+        return written
+
+    def _adopting(self, written: dict[str, Any]) -> Self:
+        """Take over what `_written` wrote."""
+        return dataclasses.replace(self, **{name: written[name] for name in _WRITTEN})
+
     def _native_options(self) -> BreakerOptions:
         return BreakerOptions(
             failure_ratio=_fraction("failure_ratio", self.failure_ratio),
@@ -144,6 +170,12 @@ class CircuitBreakerConfig(_Converted):
             ignore=self.ignore,
             handle_result=self.handle_result,
         )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _refuse(name: str, value: object, message: str) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from sluicegate._breaker_config import CircuitBreakerConfig
 from sluicegate._circuit_breaker import CircuitBreaker
 from sluicegate._errors import ConfigurationError
-from sluicegate._native import DroppedBreakers
+from sluicegate._native import DroppedBreakers, SharedBreakers
+from sluicegate._shared import Shared, adopt_config, canonical, prepare
 
 if TYPE_CHECKING:
     from sluicegate._events import BreakerListener
@@ -77,11 +78,17 @@ class CircuitBreakerRegistry:
         name: What errors call the breakers, together with the key: `search[example.org]`; the key alone where
             it is empty.
         clock: None for the machine's monotonic clock, or a `sluicegate.testing.ManualClock`.
+        shared: A name, or a path (a str with a separator, or a `PathLike`): the breaker of a key is one for
+            all processes of this machine that name it. Its state has a place in a mapped file for as long as
+            that lasts, 1 kB a key; keys that find none left have breakers of this process alone.
+        adopt: Take the numbers of the config and the size of the shared file as they are, should there be
+            one already.
         listener: Called with a `BreakerEvent` after each change of any breaker's state, outside any lock.
 
     Raises:
         ConfigurationError: `max_keys` is no whole number from 1, or the config has a state provider, which
-            reads one breaker only.
+            reads one breaker only; the shared file was made with another config or size.
+        BackendError: The shared file is foreign, damaged, or of before the machine's last start.
 
     Example:
         >>> from sluicegate import CircuitBreakerConfig, CircuitBreakerRegistry
@@ -106,6 +113,7 @@ class CircuitBreakerRegistry:
         "_max_keys",
         "_name",
         "_ring",
+        "_shared",
     )
 
     def __init__(
@@ -115,6 +123,8 @@ class CircuitBreakerRegistry:
         max_keys: int = DEFAULT_MAX_KEYS,
         name: str = "",
         clock: Clock | None = None,
+        shared: Shared | None = None,
+        adopt: bool = False,
         listener: BreakerListener | None = None,
     ) -> None:
         if isinstance(max_keys, bool) or not isinstance(max_keys, int) or max_keys < 1:
@@ -124,6 +134,14 @@ class CircuitBreakerRegistry:
         if config.state_provider is not None:
             message = "a state provider reads one breaker, and a registry has many"
             raise ConfigurationError(message, field="state_provider", value=config.state_provider)
+        self._shared: SharedBreakers | None = None
+        if shared is not None:
+            path = prepare(shared)
+            found = adopt_config(path, "breaker registry") if adopt else None
+            if found is not None:
+                config, max_keys = config._adopting(found), found["max_keys"]
+            place = path, canonical({**config._written(), "max_keys": max_keys})
+            self._shared = SharedBreakers(place, max_keys, clock)
         self._config = config
         self._max_keys = max_keys
         self._name = name
@@ -184,7 +202,9 @@ class CircuitBreakerRegistry:
     def _add(self, key: Key) -> CircuitBreaker:
         shown = key if isinstance(key, str) else repr(key)
         name = f"{self._name}[{shown}]" if self._name else shown
-        made = CircuitBreaker(self._config, name=name, clock=self._clock, listener=self._listener)
+        made = CircuitBreaker._under(
+            (key, self._shared), self._config, name=name, clock=self._clock, listener=self._listener
+        )
         # Where two threads make one, the first to come here keeps it: the other's has admitted nothing.
         breaker = self._live.setdefault(key, made)
         if breaker is made:

@@ -15,8 +15,9 @@ from sluicegate._breaker_config import CircuitBreakerConfig
 from sluicegate._calls import is_coroutine_function, refuse_generator_function
 from sluicegate._errors import CircuitIsolatedError, CircuitOpenError
 from sluicegate._events import STATES, BreakerListener, CircuitState, breaker_event, notify
-from sluicegate._native import BreakerPermit, BreakerTrip
+from sluicegate._native import BreakerPermit, BreakerTrip, SharedBreakers
 from sluicegate._native import CircuitBreaker as NativeCircuitBreaker
+from sluicegate._shared import Shared, adopt_config, canonical, prepare
 
 if TYPE_CHECKING:
     from sluicegate._time import Clock
@@ -87,12 +88,19 @@ class CircuitBreaker(NativeCircuitBreaker):
         config: The options; a `CircuitBreakerConfig`.
         name: What its errors call it.
         clock: None for the machine's monotonic clock, or a `sluicegate.testing.ManualClock`.
+        shared: A name, or a path (a str with a separator, or a `PathLike`): the state is one for all
+            processes of this machine that name it, and lives in a mapped file that outlasts them. They trip
+            and probe together; predicates, generators and listeners, `last_failure` and the reason of an
+            isolation stay in the process that has them.
+        adopt: Take the numbers of the shared breaker's config as they are, should there be one already.
         listener: Called with a `BreakerEvent` after each change of state, in the thread that brought it,
-            outside any lock. What it raises is logged.
+            outside any lock; in no other process. What it raises is logged.
         **fields: Fields of the config, in place of it or on top of it.
 
     Raises:
-        ConfigurationError: A field makes no sense, or the state provider already reads another breaker.
+        ConfigurationError: A field makes no sense, or the state provider already reads another breaker; the
+            shared breaker was made with another config.
+        BackendError: The shared file is foreign, damaged, or of before the machine's last start.
 
     Example:
         >>> from sluicegate import CircuitBreaker, CircuitOpenError
@@ -109,7 +117,16 @@ class CircuitBreaker(NativeCircuitBreaker):
         circuit breaker 'search' is open
     """
 
-    __slots__ = ("__weakref__", "_config", "_last_failure", "_listener", "_name", "_reason")
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_config",
+        "_last_failure",
+        "_listener",
+        "_name",
+        "_path",
+        "_reason",
+    )
 
     _config: CircuitBreakerConfig
     _last_failure: BaseException | None
@@ -123,6 +140,8 @@ class CircuitBreaker(NativeCircuitBreaker):
         *,
         name: str = "",
         clock: Clock | None = None,
+        shared: Shared | None = None,
+        adopt: bool = False,
         listener: BreakerListener | None = None,
         **fields: Any,
     ) -> Self:
@@ -131,7 +150,31 @@ class CircuitBreaker(NativeCircuitBreaker):
             config = CircuitBreakerConfig(**fields)
         elif fields:
             config = dataclasses.replace(config, **fields)
-        self = super().__new__(cls, config._convert(), clock)
+        path = None if shared is None else prepare(shared)
+        found = adopt_config(path, "breaker") if adopt and path is not None else None
+        config = config if found is None else config._adopting(found)
+        place = None if path is None else (path, canonical(config._written()))
+        self = super().__new__(cls, config._convert(), clock, place)
+        self._set_up(config, name, listener)
+        return self
+
+    @classmethod
+    def _under(
+        cls,
+        place: tuple[Any, SharedBreakers | None],
+        config: CircuitBreakerConfig,
+        *,
+        name: str,
+        clock: Clock | None,
+        listener: BreakerListener | None,
+    ) -> Self:
+        """Build the breaker of a registry's key."""
+        key, breakers = place
+        self = super().__new__(cls, config._convert(), clock, None if breakers is None else (breakers, key))
+        self._set_up(config, name, listener)
+        return self
+
+    def _set_up(self, config: CircuitBreakerConfig, name: str, listener: BreakerListener | None) -> None:
         self._config = config
         self._name = name
         self._listener = listener
@@ -141,7 +184,6 @@ class CircuitBreaker(NativeCircuitBreaker):
             config.state_provider._attach(self)
         if config.manual_control is not None:
             config.manual_control._attach(self)
-        return self
 
     @property
     def config(self) -> CircuitBreakerConfig:

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from sluicegate import _native
 from sluicegate._limit import Limit
 from sluicegate._native import RateLimitResult
-from sluicegate._rate_limiter_config import RateLimiterConfig, read_configs
+from sluicegate._rate_limiter_config import RateLimiterConfig, adopted_configs, read_configs, written_configs
 from sluicegate._reservation import TokenReservation
+from sluicegate._shared import Shared, Sharing, prepare
 from sluicegate._time import Clock, resolve_clock
 from sluicegate._waiting import Waiting
 
@@ -19,7 +21,7 @@ Key: TypeAlias = "str | bytes | int | tuple[Key, ...]"
 DEFAULT_MAX_KEYS = 65_536
 
 
-class KeyedRateLimiter(Waiting, _native.KeyedRateLimiter):
+class KeyedRateLimiter(Sharing, Waiting, _native.KeyedRateLimiter):
     """A limit of its own for every key, all under the same quotas, in a table that never grows.
 
     The verbs of `RateLimiter`, key first. The table takes 23 bytes a key with one quota and 12 more with each
@@ -37,9 +39,14 @@ class KeyedRateLimiter(Waiting, _native.KeyedRateLimiter):
         max_keys: How many keys may owe something at once.
         name: Tells one limiter from another in errors and telemetry.
         clock: None for the machine's monotonic clock, or a `sluicegate.testing.ManualClock`.
+        shared: A name, or a path (a str with a separator, or a `PathLike`): the limits are the same for all
+            processes of this machine that name it, and live in a mapped file that outlasts them.
+        adopt: Take the quotas and the size of the shared table as they are, should there be one already.
 
     Raises:
-        ConfigurationError: A quota makes no sense, or there is none; `max_keys` is not from 1 to 2^28.
+        ConfigurationError: A quota makes no sense, or there is none; `max_keys` is not from 1 to 2^28; the
+            shared table was made with others.
+        BackendError: The shared file is foreign, damaged, or of before the machine's last start.
 
     Example:
         >>> from sluicegate.testing import ManualClock
@@ -52,11 +59,12 @@ class KeyedRateLimiter(Waiting, _native.KeyedRateLimiter):
         True
     """
 
-    __slots__ = ("__weakref__", "_clock", "_configs", "_name")
+    __slots__ = ("__weakref__", "_clock", "_configs", "_name", "_path")
 
     _clock: Clock
     _configs: tuple[RateLimiterConfig, ...]
     _name: str
+    _path: Path | None
 
     def __new__(
         cls,
@@ -64,10 +72,17 @@ class KeyedRateLimiter(Waiting, _native.KeyedRateLimiter):
         max_keys: int = DEFAULT_MAX_KEYS,
         name: str = "",
         clock: Clock | None = None,
+        shared: Shared | None = None,
+        adopt: bool = False,
     ) -> Self:
         """Build the native limiter for these quotas."""
-        read = read_configs(configs)
-        limiter = super().__new__(cls, [config._quota for config in read], max_keys, clock)
+        path = None if shared is None else prepare(shared)
+        found = adopted_configs(path, "keyed limiter") if adopt and path is not None else None
+        read = read_configs(configs) if found is None else found[0]
+        max_keys = max_keys if found is None else found[1]["max_keys"]
+        place = None if path is None else (path, written_configs(read, max_keys=max_keys))
+        limiter = super().__new__(cls, [config._quota for config in read], max_keys, clock, place)
+        limiter._path = path
         limiter._configs = read
         limiter._name = name
         limiter._clock = resolve_clock(clock)

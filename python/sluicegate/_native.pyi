@@ -30,6 +30,7 @@ __all__ = [
     "RateLimiterStats",
     "Reservation",
     "ShardedRateLimiter",
+    "SharedBreakers",
     "inspect_segment",
 ]
 
@@ -114,7 +115,14 @@ class BreakerTrip:
 class CircuitBreaker:
     """The native part of `sluicegate.CircuitBreaker`, which adds what waits for changes of state."""
 
-    def __new__(cls, options: BreakerOptions, clock: object) -> Self: ...
+    def __new__(
+        cls,
+        options: BreakerOptions,
+        clock: object,
+        shared: tuple[Path, bytes] | tuple[SharedBreakers, _Key] | None = None,
+    ) -> Self: ...
+    @property
+    def _is_shared(self) -> bool: ...
     def call(self, func: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
     def try_enter(self) -> BreakerPermit | None: ...
     @property
@@ -130,6 +138,13 @@ class CircuitBreaker:
     def _set_break(self, trip: BreakerTrip, duration: object) -> None: ...
     def _isolate(self) -> None: ...
     def _reset(self) -> None: ...
+
+@final
+class SharedBreakers:
+    """The states of a registry's breakers, which other processes see as well."""
+
+    def __new__(cls, shared: tuple[Path, bytes], max_keys: int, clock: object = None) -> Self: ...
+    def __len__(self) -> int: ...
 
 @final
 class DroppedBreakers:
@@ -303,7 +318,13 @@ class RateLimiter:
 class KeyedRateLimiter:
     """The limiter's decisions; `sluicegate.KeyedRateLimiter` adds the waiting."""
 
-    def __new__(cls, quotas: list[Quota], max_keys: int, clock: object = None) -> Self: ...
+    def __new__(
+        cls,
+        quotas: list[Quota],
+        max_keys: int,
+        clock: object = None,
+        shared: tuple[Path, bytes] | None = None,
+    ) -> Self: ...
     def try_acquire(self, key: _Key, count: int = 1) -> bool: ...
     def attempt(self, key: _Key, count: int = 1) -> RateLimitResult: ...
     def peek(self, key: _Key, count: int = 1) -> RateLimitResult: ...

@@ -13,7 +13,7 @@ from typing import Any, Self
 from sluicegate import _native
 from sluicegate._durations import NANOS_PER_SECOND
 from sluicegate._errors import ConfigurationError
-from sluicegate._shared import adopt, canonical
+from sluicegate._shared import adopt_config, canonical
 
 Rate = int | float | Fraction | Decimal
 
@@ -178,7 +178,7 @@ def read_configs(configs: tuple[RateLimiterConfig | str, ...]) -> tuple[RateLimi
 
 def adopted_configs(path: Path, kind: str) -> tuple[tuple[RateLimiterConfig, ...], dict[str, Any]] | None:
     """Read the quotas of the segment at `path`, and what else was written with them; None without one."""
-    found = adopt(path, kind)
+    found = adopt_config(path, kind)
     return None if found is None else (tuple(map(RateLimiterConfig._read, found["quotas"])), found)
 
 

@@ -78,7 +78,7 @@ def prepare(shared: Shared) -> Path:
     return path
 
 
-def adopt(path: Path, wanted: str) -> dict[str, Any] | None:
+def adopt_config(path: Path, wanted: str) -> dict[str, Any] | None:
     """Read the configuration of the segment at `path`; None where there is none to adopt.
 
     Raises:

@@ -1,6 +1,8 @@
 """What the children of these tests do: importable, so that a spawned process finds it."""
 
-from sluicegate import RateLimiter
+import threading
+
+from sluicegate import CircuitBreaker, KeyedRateLimiter, RateLimiter
 
 
 def draw(granted, count):
@@ -22,3 +24,33 @@ def work(limiter):
             reservation.cancel()
         if step % 64 == 0:
             limiter.update("20000/s;burst=50")
+
+
+def draw_keys(granted):
+    """Draw from twenty keys more than they have."""
+    limiter = KeyedRateLimiter("0/s;burst=5", max_keys=100, shared="users")
+    granted.put(sum(limiter.try_acquire(key) for _ in range(10) for key in range(20)))
+
+
+def work_on_keys(limiter, seed):
+    """Draw from keys until killed."""
+    while True:
+        seed = (seed * 31 + 7) % 1009
+        limiter.try_acquire(seed % 40)
+
+
+def fail_calls(failed):
+    """Fail calls through the breaker of that name until it refuses."""
+    breaker = CircuitBreaker(failure_ratio=1.0, min_throughput=8, break_duration=60.0, shared="search")
+    for _ in range(4):
+        permit = breaker.try_enter()
+        if permit is not None:
+            permit.failure()
+    failed.put(str(breaker.state))
+
+
+def probe_and_hang(breaker, entered):
+    """Take the probe's place, and never give it back."""
+    permit = breaker.try_enter()
+    entered.put(permit is not None)
+    threading.Event().wait()

@@ -11,7 +11,9 @@ use siphasher::sip::SipHasher13;
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
-    pub(crate) const fn get(self) -> u64 {
+    /// Its bits.
+    #[must_use]
+    pub const fn get(self) -> u64 {
         self.0
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Refund {
 /// What the refunds of one word must know of each other and of those who wait behind it.
 #[repr(C)]
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     /// The sum of all refunds but those that left the word as if never charged, in grains of 2^-10
     /// permits or a unit, so that it does not come round while a reservation is open.
     returned: AtomicU64,

@@ -1,10 +1,16 @@
 //! The keyed limiter's verbs: those of the direct one, key first.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use sluicegate_core::{Clock as _, Decision, Fingerprint, Nanos, Seed, Tally};
+use sluicegate_core::keyed::{Dimensions, Words};
+use sluicegate_core::{
+    Bandwidth, Clock as _, ConfigError, Decision, Fingerprint, Heap, Nanos, Seed, Tally, Writers,
+};
+use sluicegate_shm::{Anywhere, Home, Kind, Plan};
 
 use crate::acquire::{Acquire, Source};
 use crate::clock::Clock;
@@ -14,6 +20,7 @@ use crate::errors::configuration_error;
 use crate::key::fingerprint;
 use crate::limiter::{RateLimiterStats, WRITERS, quotas, refusal};
 use crate::reservation::{Charged, Reservation};
+use crate::shared::{Place, Shared};
 
 /// What a keyed limiter has done, over all keys, and how full its table is.
 #[pyclass(frozen, get_all, extends = RateLimiterStats, module = "sluicegate")]
@@ -49,36 +56,66 @@ impl KeyedRateLimiterStats {
 /// The limiter's decisions; `sluicegate.KeyedRateLimiter` adds the waiting.
 #[pyclass(frozen, subclass, module = "sluicegate._native")]
 pub(crate) struct KeyedRateLimiter {
-    pub(crate) core: sluicegate_core::KeyedRateLimiter,
+    pub(crate) core: sluicegate_core::KeyedRateLimiter<Anywhere>,
     pub(crate) clock: Clock,
     /// Apart, for the interpreter's objects are not aligned to cache lines.
-    pub(crate) tally: Box<Tally>,
+    pub(crate) tally: Home<Tally>,
+    shared: Option<Shared>,
 }
 
 #[pymethods]
 impl KeyedRateLimiter {
     #[new]
-    #[pyo3(signature = (quotas, max_keys, clock = None))]
+    #[pyo3(signature = (quotas, max_keys, clock = None, shared = None))]
     fn new(
         quotas: &Bound<'_, PyList>,
         max_keys: &Bound<'_, PyAny>,
         clock: Option<&Bound<'_, PyAny>>,
+        shared: Option<Place>,
     ) -> PyResult<Self> {
+        let py = quotas.py();
         // Beyond the range is as wrong as zero, and told in the same words.
         let number = max_keys.extract::<usize>().or_else(|error| {
             let beyond = error.is_instance_of::<PyOverflowError>(max_keys.py());
             if beyond { Ok(0) } else { Err(error) }
         })?;
-        let core =
-            sluicegate_core::KeyedRateLimiter::new(&self::quotas(quotas)?, number, Seed::random());
-        let core = core.map_err(|error| {
-            let count = quotas.len().into_bound_py_any(max_keys.py());
-            let value = if error.field == "max_keys" { max_keys.clone() } else { count? };
-            Ok(configuration_error(max_keys.py(), error.to_string(), error.field, value))
-                as PyResult<PyErr>
-        });
-        let core = core.map_err(|error| error.unwrap_or_else(|failed| failed))?;
-        Ok(Self { core, clock: Clock::from_argument(clock)?, tally: Box::new(Tally::new(WRITERS)) })
+        let count = quotas.len().into_bound_py_any(py)?;
+        let refused = |error: ConfigError| {
+            let value = if error.field == "max_keys" { max_keys } else { &count };
+            configuration_error(py, error.to_string(), error.field, value)
+        };
+        let clock = Clock::from_argument(clock)?;
+        let quotas = self::quotas(quotas)?;
+        let dimensions = Dimensions::new(number, quotas.len()).map_err(refused)?;
+        let Some(place) = shared else {
+            let words = Words::<Heap>::new(dimensions, &quotas).map_err(refused)?;
+            let words = Words {
+                bandwidths: words.bandwidths.into(),
+                lines: words.lines.into(),
+                ledgers: words.ledgers.into(),
+                overflowed: words.overflowed.into(),
+            };
+            let tally = Box::new(Tally::new(WRITERS)).into();
+            let core = sluicegate_core::KeyedRateLimiter::over(dimensions, words, Seed::random());
+            return Ok(Self { core, clock, tally, shared: None });
+        };
+        let mut plan = Plan::default();
+        let (tallies, overflowed) = (plan.section(1), plan.section(1));
+        let (bandwidths, lines) = (plan.section(quotas.len()), plan.section(dimensions.lines));
+        let ledgers = plan.section(dimensions.ledgers);
+        let secret = [(); 2].map(|()| RandomState::new().hash_one(0));
+        let shared = place.open_with(py, Kind::Keyed, secret, plan, |draft| {
+            draft.fill(tallies, |_| Tally::new(Writers::Many))?;
+            draft.fill(bandwidths, |index| Bandwidth::new(&quotas[index]))
+        })?;
+        let words = Words {
+            bandwidths: shared.words(py, bandwidths)?,
+            lines: shared.words(py, lines)?,
+            ledgers: shared.words(py, ledgers)?,
+            overflowed: shared.words(py, overflowed)?,
+        };
+        let core = sluicegate_core::KeyedRateLimiter::over(dimensions, words, shared.seed());
+        Ok(Self { core, clock, tally: shared.word(py, tallies)?, shared: Some(shared) })
     }
 
     /// Draw `count` permits of `key` and say whether they were there; never waits.
@@ -157,7 +194,9 @@ impl KeyedRateLimiter {
 
     /// Put other quotas in force, which an error shows as `configs`.
     fn _update(&self, quotas: &Bound<'_, PyList>, configs: &Bound<'_, PyTuple>) -> PyResult<()> {
-        let updated = self.core.update(self.clock.now(), &self::quotas(quotas)?);
+        let read = self::quotas(quotas)?;
+        let _changing = Shared::changing(quotas.py(), self.shared.as_ref())?;
+        let updated = self.core.update(self.clock.now(), &read);
         updated.map_err(|error| {
             configuration_error(quotas.py(), error.to_string(), error.field, configs)
         })

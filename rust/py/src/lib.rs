@@ -28,6 +28,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<breaker::BreakerTrip>()?;
     module.add_class::<breaker::CircuitBreaker>()?;
     module.add_class::<breaker::DroppedBreakers>()?;
+    module.add_class::<breaker::SharedBreakers>()?;
     module.add_class::<floor::CallFloor>()?;
     module.add_class::<quota::Quota>()?;
     module.add_class::<decision::RateLimitResult>()?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use sluicegate_core::Seed;
 use sluicegate_shm::UpdateLock;
 use sluicegate_shm::{Blueprint, Draft, Home, Kind, Plain, Plan, Section, Segment, SegmentError};
 
@@ -58,7 +59,12 @@ impl Shared {
     /// The word of a section that has one.
     pub(crate) fn word<T: Plain>(&self, py: Python<'_>, of: Section<T>) -> PyResult<Home<T>> {
         let none = || backend_error(py, "a segment lacks a word".to_owned(), "shared memory");
-        self.words(py, of)?.into_first().ok_or_else(none)
+        self.words(py, of)?.one(0).ok_or_else(none)
+    }
+
+    /// What makes the fingerprints of its keys.
+    pub(crate) fn seed(&self) -> Seed {
+        Seed::new(self.segment.header().secret)
     }
 
     /// Keeps changes apart where others may make them: without the interpreter, for one of those

@@ -75,12 +75,11 @@ impl<T: ?Sized + Debug> Debug for Home<T> {
 }
 
 impl<T> Home<[T]> {
-    /// The first of the words alone, where there is one.
+    /// One of the words of a segment alone, where there is one.
     #[must_use]
-    pub fn into_first(self) -> Option<Home<T>> {
+    pub fn one(&self, index: usize) -> Option<Home<T>> {
         let Owner::Segment { _map: map } = &self.owner else { return None };
-        let first = NonNull::from(self.first()?);
-        Some(Home { words: first, owner: Owner::Segment { _map: Arc::clone(map) } })
+        Some(Home::in_map(NonNull::from(self.get(index)?), Arc::clone(map)))
     }
 }
 

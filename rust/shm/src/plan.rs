@@ -3,7 +3,11 @@
 use std::marker::PhantomData;
 
 use sluicegate_core::Bandwidth;
+use std::sync::atomic::AtomicU64;
+
 use sluicegate_core::Tally;
+use sluicegate_core::breaker::BreakerState;
+use sluicegate_core::keyed::{Ledger, Line};
 
 use crate::header;
 
@@ -23,6 +27,14 @@ pub unsafe trait Plain: Send + Sync {}
 unsafe impl Plain for Bandwidth {}
 // SAFETY: `repr(C)` over 64-bit atomics and one plain 64-bit integer that is never written again.
 unsafe impl Plain for Tally {}
+// SAFETY: an atomic of 64 bits.
+unsafe impl Plain for AtomicU64 {}
+// SAFETY: `repr(C)` over 64-bit atomics.
+unsafe impl Plain for Line {}
+// SAFETY: `repr(C)` over 64-bit atomics.
+unsafe impl Plain for Ledger {}
+// SAFETY: `repr(C)` over structures of 64-bit atomics, each `repr(C)` as well.
+unsafe impl Plain for BreakerState {}
 
 /// So many words of one kind at an offset.
 #[derive(Debug)]
@@ -82,6 +94,9 @@ mod tests {
         assert_eq!(header::VERSION, 1);
         assert_eq!((size_of::<Bandwidth>(), align_of::<Bandwidth>()), (384, 128));
         assert_eq!((size_of::<Tally>(), align_of::<Tally>()), (128, 128));
+        assert_eq!((size_of::<Line>(), align_of::<Line>()), (64, 64));
+        assert_eq!((size_of::<Ledger>(), align_of::<Ledger>()), (24, 8));
+        assert_eq!((size_of::<BreakerState>(), align_of::<BreakerState>()), (688, 8));
     }
 
     #[test]

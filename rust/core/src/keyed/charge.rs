@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::fingerprint::Fingerprint;
 use crate::gcra;
+use crate::memory::Memory;
 use crate::nanos::Nanos;
 use crate::quota::Terms;
 use crate::reservation::Grant;
@@ -19,7 +20,7 @@ const ATTEMPTS: u32 = 128;
 /// How often one that waits, or a debt, starts over: as good as for ever, but bounded.
 const PERSEVERANCE: u32 = 1 << 24;
 
-impl KeyedRateLimiter {
+impl<M: Memory> KeyedRateLimiter<M> {
     /// Draws by the one bandwidth there is from a word that is the key's already; `None` where the
     /// long way must be taken.
     #[inline]
@@ -103,7 +104,7 @@ impl KeyedRateLimiter {
                     continue;
                 }
                 let by_overflow = seat.is_none() && wait < Nanos::MAX;
-                self.overflowed.fetch_add(u64::from(by_overflow), Ordering::Relaxed);
+                self.overflowed[0].fetch_add(u64::from(by_overflow), Ordering::Relaxed);
                 return Err(decision);
             }
             let homeless = seat.is_none() && count > 0 && standing.is_limited();
@@ -136,7 +137,7 @@ impl KeyedRateLimiter {
         // the charge; a slot taken before is seen here.
         fence(Ordering::SeqCst);
         let without = self.table.find(self.table.reach(key), key).is_none();
-        self.overflowed.fetch_add(u64::from(without), Ordering::Relaxed);
+        self.overflowed[0].fetch_add(u64::from(without), Ordering::Relaxed);
         without
     }
 }

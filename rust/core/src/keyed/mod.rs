@@ -23,14 +23,16 @@ use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::error::ConfigError;
 use crate::fingerprint::{Fingerprint, Seed};
-use crate::ledger::Ledger;
+pub use crate::ledger::Ledger;
 use crate::limiter::{MAX_BANDWIDTHS, check_bandwidths};
+use crate::memory::{Heap, Memory};
 use crate::nanos::Nanos;
 use crate::quota::Quota;
 use crate::reservation::{Charges, Grant};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
 use standing::Standing;
+pub use table::Line;
 use table::{Seat, Table};
 use word::CLAIMED;
 
@@ -70,21 +72,85 @@ impl KeyedGrant {
     }
 }
 
+/// How many words of each kind the limiter of so many keys takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dimensions {
+    /// Quotas, and words of a slot.
+    pub bandwidths: usize,
+    /// Lines of slots.
+    pub lines: usize,
+    /// Ledgers of all bandwidths.
+    pub ledgers: usize,
+    groups: usize,
+}
+
+impl Dimensions {
+    /// Makes room for `max_keys` under so many quotas.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where there is no quota or more than [`MAX_BANDWIDTHS`], and where
+    /// `max_keys` is 0 or above 2^28.
+    pub fn new(max_keys: usize, bandwidths: usize) -> Result<Self, ConfigError> {
+        check_bandwidths(bandwidths)?;
+        if !(1..=MAX_KEYS).contains(&max_keys) {
+            let reason = format!("must be from 1 to {MAX_KEYS}, not {max_keys}");
+            return Err(ConfigError::new("max_keys", reason));
+        }
+        let (groups, lines) = table::dimensions(max_keys, bandwidths);
+        let slots = groups * table::GROUP;
+        let ledgers = slots.min((slots / SLOTS_PER_LEDGER).max(LEDGERS)) * bandwidths;
+        Ok(Self { bandwidths, lines, ledgers, groups })
+    }
+}
+
+/// All words of a keyed limiter, wherever they live. Lines, ledgers and the count begin as zeros.
+#[derive(Debug)]
+pub struct Words<M: Memory> {
+    /// The terms in force, and the words of the overflow.
+    pub bandwidths: M::Of<Bandwidth>,
+    /// The slots.
+    pub lines: M::Of<Line>,
+    /// What refunds must know of each other.
+    pub ledgers: M::Of<Ledger>,
+    /// The decisions of the overflow: one count.
+    pub overflowed: M::Of<AtomicU64>,
+}
+
+impl Words<Heap> {
+    /// Makes them on the heap.
+    ///
+    /// # Errors
+    /// [`ConfigError`] on `max_keys` where the memory does not suffice.
+    pub fn new(dimensions: Dimensions, quotas: &[Quota]) -> Result<Self, ConfigError> {
+        let Some(lines) = table::lines(dimensions.lines) else {
+            let reason = "must leave memory for so many keys, and there is none";
+            return Err(ConfigError::new("max_keys", reason));
+        };
+        Ok(Self {
+            bandwidths: quotas.iter().map(Bandwidth::new).collect(),
+            lines,
+            ledgers: (0..dimensions.ledgers).map(|_| Ledger::new()).collect(),
+            overflowed: Box::new([AtomicU64::new(0)]),
+        })
+    }
+}
+
 /// A rate limiter for each of many keys, all under the same quotas.
 ///
 /// Decisions are lock-free and never allocate; see [`crate::RateLimiter`] for the meaning of each.
 /// A decision on a known key costs a cache miss above one on a single limiter. A key takes 23.4
 /// bytes of a full table with one bandwidth, the ledgers of reservations included.
 #[derive(Debug)]
-pub struct KeyedRateLimiter {
+pub struct KeyedRateLimiter<M: Memory = Heap> {
     /// The terms in force, and the words of the overflow.
-    bandwidths: Box<[Bandwidth]>,
-    table: Table,
+    bandwidths: M::Of<Bandwidth>,
+    table: Table<M>,
     /// What refunds must know of each other. Slots that share a ledger bound each other's refunds:
     /// less may go back than could, never more.
-    ledgers: Box<[Ledger]>,
+    ledgers: M::Of<Ledger>,
     seed: Seed,
-    overflowed: AtomicU64,
+    /// How many decisions the overflow made: one count.
+    overflowed: M::Of<AtomicU64>,
     /// Keeps changes of the quotas apart; no decision takes it.
     changes: Mutex<()>,
 }
@@ -96,21 +162,24 @@ impl KeyedRateLimiter {
     /// [`ConfigError`] where there is no quota or more than [`MAX_BANDWIDTHS`], and where
     /// `max_keys` is 0, above 2^28 or beyond the memory.
     pub fn new(quotas: &[Quota], max_keys: usize, seed: Seed) -> Result<Self, ConfigError> {
-        check_bandwidths(quotas.len())?;
-        if !(1..=MAX_KEYS).contains(&max_keys) {
-            let reason = format!("must be from 1 to {MAX_KEYS}, not {max_keys}");
-            return Err(ConfigError::new("max_keys", reason));
-        }
-        let table = Table::new(max_keys, quotas.len())?;
-        let ledgers = table.slots().min((table.slots() / SLOTS_PER_LEDGER).max(LEDGERS));
-        Ok(Self {
-            bandwidths: quotas.iter().map(Bandwidth::new).collect(),
-            table,
-            ledgers: (0..ledgers * quotas.len()).map(|_| Ledger::new()).collect(),
-            seed,
-            overflowed: AtomicU64::new(0),
-            changes: Mutex::new(()),
-        })
+        let dimensions = Dimensions::new(max_keys, quotas.len())?;
+        Ok(Self::over(dimensions, Words::new(dimensions, quotas)?, seed))
+    }
+}
+
+impl<M: Memory> KeyedRateLimiter<M> {
+    /// Takes words that others may use at the same time, in this process and elsewhere, each with a
+    /// limiter of its own and the same seed; their owner keeps changes of their quotas apart.
+    ///
+    /// # Panics
+    /// Where the words are not as many as `dimensions` says.
+    pub fn over(dimensions: Dimensions, words: Words<M>, seed: Seed) -> Self {
+        let Words { bandwidths, lines, ledgers, overflowed } = words;
+        let sizes = [bandwidths.len(), lines.len(), ledgers.len(), overflowed.len()];
+        let Dimensions { bandwidths: number, .. } = dimensions;
+        assert_eq!(sizes, [number, dimensions.lines, dimensions.ledgers, 1]);
+        let table = Table::over(lines, dimensions.groups, number);
+        Self { bandwidths, table, ledgers, seed, overflowed, changes: Mutex::new(()) }
     }
 
     /// What makes the fingerprints of this limiter's keys.
@@ -219,7 +288,7 @@ impl KeyedRateLimiter {
     /// How many decisions were made by the overflow, because every slot in reach was in debt.
     #[must_use]
     pub fn overflowed(&self) -> u64 {
-        self.overflowed.load(Ordering::Relaxed)
+        self.overflowed[0].load(Ordering::Relaxed)
     }
 
     /// How many keys fit at a load of 100 %, a little above `max_keys` / 0.7.
@@ -247,7 +316,7 @@ impl KeyedRateLimiter {
 
     fn presents(&self, now: Nanos) -> [u64; MAX_BANDWIDTHS] {
         let mut presents = [0; MAX_BANDWIDTHS];
-        for (present, bandwidth) in presents.iter_mut().zip(&self.bandwidths) {
+        for (present, bandwidth) in presents.iter_mut().zip(self.bandwidths.iter()) {
             *present = bandwidth.apply(|terms| terms.units(now));
         }
         presents

@@ -6,6 +6,7 @@ use crate::fingerprint::Fingerprint;
 use crate::gcra;
 use crate::ledger::Ledger;
 use crate::limiter::MAX_BANDWIDTHS;
+use crate::memory::Memory;
 use crate::nanos::Nanos;
 use crate::quota::Terms;
 use crate::reservation::{Charge, Charges};
@@ -73,7 +74,7 @@ pub(super) struct Standing<'a> {
 
 impl<'a> Standing<'a> {
     /// How whoever has no slot stands: with the overflow.
-    pub(super) fn without_slot(limiter: &'a KeyedRateLimiter) -> Self {
+    pub(super) fn without_slot<M: Memory>(limiter: &'a KeyedRateLimiter<M>) -> Self {
         let parts = parts(&limiter.bandwidths, |_, bandwidth| {
             let in_force = bandwidth.in_force();
             let (word, ledger) = (&in_force.cell.word, &in_force.cell.ledger);
@@ -85,7 +86,7 @@ impl<'a> Standing<'a> {
     }
 
     /// How a key with a slot stands, as far as can be said without a look elsewhere.
-    pub(super) fn glance(limiter: &'a KeyedRateLimiter, seat: Seat) -> Self {
+    pub(super) fn glance<M: Memory>(limiter: &'a KeyedRateLimiter<M>, seat: Seat) -> Self {
         let parts = parts(&limiter.bandwidths, |place, bandwidth| {
             let in_force = bandwidth.in_force();
             let word = limiter.table.word(seat.slot, place);
@@ -108,8 +109,8 @@ impl<'a> Standing<'a> {
     /// that is only what a paid-off owner left (`fresh`); what was charged to the overflow, where
     /// the key may have been; and what the key owes in a slot that a race gave it besides this
     /// one, which is closed here.
-    pub(super) fn settle(
-        limiter: &'a KeyedRateLimiter,
+    pub(super) fn settle<M: Memory>(
+        limiter: &'a KeyedRateLimiter<M>,
         key: Fingerprint,
         seat: Seat,
         fresh: bool,
@@ -127,7 +128,7 @@ impl<'a> Standing<'a> {
         // the key's slots. Of two who pass, the later sees what the earlier wrote.
         fence(Ordering::SeqCst);
         let mut carried = [0; MAX_BANDWIDTHS];
-        for (owed, bandwidth) in carried.iter_mut().zip(&limiter.bandwidths) {
+        for (owed, bandwidth) in carried.iter_mut().zip(limiter.bandwidths.iter()) {
             *owed = bandwidth.in_force().cell.word.load(Ordering::Acquire);
         }
         let mut after = false;
@@ -171,7 +172,11 @@ impl<'a> Standing<'a> {
     }
 
     /// Charges every word, up to the first that refuses, and says whether none did.
-    pub(super) fn charge(&self, limiter: &KeyedRateLimiter, ask: Ask) -> (Charges, bool) {
+    pub(super) fn charge<M: Memory>(
+        &self,
+        limiter: &KeyedRateLimiter<M>,
+        ask: Ask,
+    ) -> (Charges, bool) {
         let mut charges = Charges::default();
         for part in self.iter() {
             let Some(charge) = part.charge(ask) else { return (charges, false) };

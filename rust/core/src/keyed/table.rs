@@ -1,14 +1,14 @@
 //! Open addressing over slots of a tag and a word for each bandwidth, without an allocation after
 //! the first.
 
-use crate::error::ConfigError;
 use crate::fingerprint::Fingerprint;
+use crate::memory::Memory;
 use crate::sync::{AtomicU64, Ordering};
 
 use super::word::{self, Tag};
 
 /// Slots searched together: four cache lines of one-bandwidth slots.
-const GROUP: usize = if cfg!(loom) { 2 } else { 16 };
+pub(super) const GROUP: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// From so many live slots on, the emptier of a key's two groups takes it.
 ///
@@ -22,9 +22,10 @@ const LINE: usize = if cfg!(loom) { 4 } else { 8 };
 /// The cache lines of a group of one-bandwidth slots, a power of two.
 const LINES: usize = GROUP * 2 / LINE;
 
+/// A cache line of slots; all zero it holds no key.
 #[repr(C, align(64))]
 #[derive(Debug)]
-struct Line([AtomicU64; LINE]);
+pub struct Line([AtomicU64; LINE]);
 
 /// A slot, and the tag it had when it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,29 +57,33 @@ impl Reach {
 }
 
 /// Fixed slots for any number of keys: a slot that owes nothing is as good as free.
-#[repr(C)]
 #[derive(Debug)]
-pub(super) struct Table {
-    lines: Box<[Line]>,
+pub(super) struct Table<M: Memory> {
+    lines: M::Of<Line>,
     groups: usize,
     /// Words of a slot: its tag, and one for each bandwidth.
     stride: usize,
 }
 
-impl Table {
-    /// Makes room for `max_keys` with `bandwidths` words each, at a load of 70 %.
-    pub(super) fn new(max_keys: usize, bandwidths: usize) -> Result<Self, ConfigError> {
-        // max_keys is validated to be below 2^32.
-        let groups = (max_keys * 10).div_ceil(7).div_ceil(GROUP);
-        let stride = bandwidths + 1;
-        let count = (groups * GROUP * stride).div_ceil(LINE);
-        let mut lines = Vec::new();
-        if lines.try_reserve_exact(count).is_err() {
-            let reason = format!("must leave memory for {max_keys} keys, and there is none");
-            return Err(ConfigError::new("max_keys", reason));
-        }
-        lines.resize_with(count, || Line([0; LINE].map(AtomicU64::new)));
-        Ok(Self { lines: lines.into(), groups, stride })
+/// How many groups, and how many lines for them, `max_keys` take at a load of 70 %.
+pub(super) fn dimensions(max_keys: usize, bandwidths: usize) -> (usize, usize) {
+    // max_keys is validated to be below 2^32.
+    let groups = (max_keys * 10).div_ceil(7).div_ceil(GROUP);
+    (groups, (groups * GROUP * (bandwidths + 1)).div_ceil(LINE))
+}
+
+/// Makes so many lines on the heap, if there is memory for them.
+pub(super) fn lines(count: usize) -> Option<Box<[Line]>> {
+    let mut lines = Vec::new();
+    lines.try_reserve_exact(count).ok()?;
+    lines.resize_with(count, || Line([0; LINE].map(AtomicU64::new)));
+    Some(lines.into())
+}
+
+impl<M: Memory> Table<M> {
+    /// Takes lines that are as many as [`dimensions`] says.
+    pub(super) fn over(lines: M::Of<Line>, groups: usize, bandwidths: usize) -> Self {
+        Self { lines, groups, stride: bandwidths + 1 }
     }
 
     pub(super) fn slots(&self) -> usize {

@@ -51,7 +51,10 @@ impl DroppedBreakers {
             }
             // Relaxed: counters that order nothing.
             self.count.fetch_add(1, Ordering::Relaxed);
-            for (total, counted) in self.totals.iter().zip(breaker.get().totals()) {
+            // What is shared keeps its totals itself.
+            let counted =
+                if breaker.get().is_shared { [0; TOTALS] } else { breaker.get().totals() };
+            for (total, counted) in self.totals.iter().zip(counted) {
                 // Relaxed: as above.
                 total.fetch_add(counted, Ordering::Relaxed);
             }

@@ -3,10 +3,12 @@
 mod dropped;
 mod options;
 mod permit;
+mod shared;
 
 pub(crate) use dropped::DroppedBreakers;
 pub(crate) use options::BreakerOptions;
 pub(crate) use permit::BreakerPermit;
+pub(crate) use shared::SharedBreakers;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -18,6 +20,9 @@ use sluicegate_core::breaker::{
     Breaker, BreakerState, Change, CircuitState, Outcome, Permit, Refusal, Trip,
 };
 use sluicegate_core::{Clock as _, MonotonicClock, Nanos};
+
+use shared::StatePlace;
+use sluicegate_shm::Home;
 
 use crate::clock::Clock;
 use crate::convert::{nanos_from_seconds, seconds};
@@ -48,7 +53,8 @@ impl BreakerTrip {
 pub(crate) struct CircuitBreaker {
     options: Py<BreakerOptions>,
     clock: Clock,
-    state: BreakerState,
+    state: Home<BreakerState>,
+    is_shared: bool,
 }
 
 impl CircuitBreaker {
@@ -153,10 +159,24 @@ impl CircuitBreaker {
 #[pymethods]
 impl CircuitBreaker {
     #[new]
-    fn new(options: Py<BreakerOptions>, clock: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+    #[pyo3(signature = (options, clock, shared = None))]
+    fn new(
+        py: Python<'_>,
+        options: Py<BreakerOptions>,
+        clock: Option<&Bound<'_, PyAny>>,
+        shared: Option<StatePlace<'_>>,
+    ) -> PyResult<Self> {
         let clock = Clock::from_argument(clock)?;
-        let state = BreakerState::new(clock.now());
-        Ok(Self { options, clock, state })
+        let shared = shared.map(|place| place.state(py, clock.now())).transpose()?.flatten();
+        let is_shared = shared.is_some();
+        let state = shared.unwrap_or_else(|| Box::new(BreakerState::new(clock.now())).into());
+        Ok(Self { options, clock, state, is_shared })
+    }
+
+    /// Whether other processes see its state as well.
+    #[getter]
+    fn _is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// Call `func` where the state admits it, and take note of how it ends.
