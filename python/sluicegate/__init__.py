@@ -36,7 +36,16 @@ from sluicegate._rate_limiter import RateLimiter
 from sluicegate._rate_limiter_config import RateLimiterConfig
 from sluicegate._reservation import CompositeReservation, TokenReservation
 from sluicegate._sharded_rate_limiter import ShardedRateLimiter
-from sluicegate.policies import Policy, PolicyEvent, Retry, RetryConfig, RetryStats, Timeout, retry_async
+from sluicegate.policies import (
+    Policy,
+    PolicyEvent,
+    Retry,
+    RetryBudget,
+    RetryConfig,
+    RetryStats,
+    Timeout,
+    retry_async,
+)
 
 __all__ = [
     "APIError",
@@ -75,6 +84,7 @@ __all__ = [
     "RateLimiterStats",
     "RejectedError",
     "Retry",
+    "RetryBudget",
     "RetryConfig",
     "RetryStats",
     "ServerError",

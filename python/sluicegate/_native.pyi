@@ -20,6 +20,7 @@ __all__ = [
     "CircuitBreaker",
     "CompositeRateLimiter",
     "DroppedBreakers",
+    "FirstAttempt",
     "KeyedRateLimiter",
     "KeyedRateLimiterStats",
     "ManualClock",
@@ -29,6 +30,7 @@ __all__ = [
     "RateLimiter",
     "RateLimiterStats",
     "Reservation",
+    "RetryBudget",
     "ShardedRateLimiter",
     "SharedBreakers",
     "inspect_segment",
@@ -380,3 +382,35 @@ class CompositeRateLimiter:
 
 def inspect_segment(path: Path) -> tuple[str, bytes] | None:
     """Read what a segment says of itself: its kind and configuration; None where there is none."""
+
+@disjoint_base
+class RetryBudget:
+    """The native part of `sluicegate.RetryBudget`, which adds its options."""
+
+    def __new__(cls, ratio: tuple[int, int], reserve: Quota, clock: object) -> Self: ...
+    def deposit(self) -> None:
+        """Note a call, which earns its share of a retry."""
+
+    def try_withdraw(self) -> bool:
+        """Take one retry, or say that there is none left."""
+
+    @property
+    def available(self) -> int:
+        """How many retries could be taken now, those of the reserve included."""
+
+@disjoint_base
+class FirstAttempt:
+    """The native part of `sluicegate.Retry`, which adds what comes after a failure."""
+
+    def __new__(cls, is_simple: bool) -> Self: ...
+    def call(self, func: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Call `func` until it succeeds or is not worth another attempt.
+
+        Returns:
+            What the last attempt returned. Where `func` returns an awaitable, one that does all this when it
+            is awaited.
+        """
+
+    def _begin(self) -> None: ...
+    @property
+    def _calls(self) -> int: ...

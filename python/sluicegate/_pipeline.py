@@ -91,7 +91,7 @@ class Pipeline(Policy):
         dress = self._dress_async if is_coroutine_function(func) else self._dress
         return cast(R, dress(func)(*args, **kwargs))
 
-    def _dress(self, func: Callable[P, R]) -> Callable[P, R]:
+    def _dress(self, func: Callable[..., Any]) -> Callable[..., Any]:
         chain = self._chain(func)
 
         def through(*args: Any, **kwargs: Any) -> Any:

@@ -1,5 +1,6 @@
 """What wraps a call: retries, timeouts, and pipelines of these with limiters and breakers."""
 
+from sluicegate.policies._budget import RetryBudget
 from sluicegate.policies._policy import Policy
 from sluicegate.policies._policy_events import PolicyEvent
 from sluicegate.policies._retry import Retry, retry_async
@@ -8,4 +9,14 @@ from sluicegate.policies._retry_config import RetryConfig
 from sluicegate.policies._retry_plan import RetryStats
 from sluicegate.policies._timeout import Timeout
 
-__all__ = ["Attempt", "Policy", "PolicyEvent", "Retry", "RetryConfig", "RetryStats", "Timeout", "retry_async"]
+__all__ = [
+    "Attempt",
+    "Policy",
+    "PolicyEvent",
+    "Retry",
+    "RetryBudget",
+    "RetryConfig",
+    "RetryStats",
+    "Timeout",
+    "retry_async",
+]

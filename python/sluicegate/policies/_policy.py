@@ -97,19 +97,18 @@ class Policy(ABC):
             TypeError: `func` is a generator function, which has done nothing yet when its call returns.
         """
         refuse_generator_function(func, type(self).__name__)
-        if is_coroutine_function(func):
-            return cast(F, functools.update_wrapper(self._dress_async(func), func))
-        call = self._dress(func)
+        dress = self._dress_async if is_coroutine_function(func) else self._dress
+        return cast(F, functools.update_wrapper(dress(func), func))
 
-        @functools.wraps(func)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            return call(*args, **kwargs)
+    def _dress(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of its own that makes each call of `func`."""
+        call = self.call
 
-        return cast(F, guarded)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            # An empty dictionary handed on has its price.
+            return call(func, *args, **kwargs) if kwargs else call(func, *args)
 
-    def _dress(self, func: Callable[P, R]) -> Callable[P, R]:
-        """Return what a decorated `func` calls in its place."""
-        return functools.partial(self.call, func)
+        return called
 
     def _dress_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return a coroutine function of its own that makes each call of the coroutine function `func`."""

@@ -6,19 +6,22 @@ functions and blocks only differ in how they wait and how they try.
 
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, TypeVar, Unpack, cast
+from typing import Any, Self, TypeAlias, TypeVar, Unpack
 
 from sluicegate._durations import Duration
+from sluicegate._native import FirstAttempt
 from sluicegate._time import Clock, resolve_clock, sleep_until, sleep_until_blocking
-from sluicegate.policies._policy import P, Policy, R
+from sluicegate.policies._policy import Policy
 from sluicegate.policies._retry_block import Attempt, Attempts
 from sluicegate.policies._retry_config import Errors, RetryConfig, RetryFields
 from sluicegate.policies._retry_plan import Counts, Plan, RetryStats
 
 T = TypeVar("T")
+Args: TypeAlias = tuple[Any, ...]
+Kwargs: TypeAlias = dict[str, Any]
 
 
-class Retry(Policy):
+class Retry(FirstAttempt, Policy):
     """Makes a call again when it fails, after a wait that grows; ends with the last attempt's own exception.
 
     One instance serves any number of threads, tasks and functions, in asyncio and trio. A wait that would end
@@ -57,20 +60,30 @@ class Retry(Policy):
         RetryStats(calls=2, retries=3, failures=0, waited=4.0)
     """
 
-    def __init__(
-        self,
+    config: RetryConfig
+
+    def __new__(
+        cls,
         config: RetryConfig | None = None,
         *,
         name: str = "",
         clock: Clock | None = None,
         **fields: Unpack[RetryFields],
-    ) -> None:
-        self.config = dataclasses.replace(config, **fields) if config else RetryConfig(**fields)
-        self.name = name
-        self.clock = resolve_clock(clock)
-        self._counts = Counts()
-        options = (self.config.max_elapsed, self.config.budget, self.config.retry_result)
-        self._needs_plan = any(option is not None for option in options)
+    ) -> Self:
+        """Build the native part, which makes first attempts by itself where nothing else asks about them."""
+        config = dataclasses.replace(config, **fields) if config else RetryConfig(**fields)
+        options = (config.max_elapsed, config.budget, config.retry_result)
+        is_simple = all(option is None for option in options)
+        retry = super().__new__(cls, is_simple)
+        retry.config = config
+        retry.name = name
+        retry.clock = resolve_clock(clock)
+        retry._is_simple = is_simple
+        retry._counts = Counts()
+        return retry
+
+    _is_simple: bool
+    _counts: Counts
 
     def __repr__(self) -> str:
         return f"Retry({self.config!r}, name={self.name!r})"
@@ -78,43 +91,46 @@ class Retry(Policy):
     def _plan(self) -> Plan:
         return Plan(self.config, self.clock, self._counts, self._tell)
 
-    def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call `func` until it succeeds or is not worth another attempt.
-
-        Returns:
-            What the last attempt returned. Where `func` returns an awaitable, one that does all this when it
-            is awaited.
-        """
-        # The GIL lets no thread between the parts of an increment; a lock would cost more than all the rest.
-        self._counts.calls += 1
-        plan = self._plan() if self._needs_plan else None
+    def _call_planned(self, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
+        """Make a call that is watched from its beginning; called by the native part."""
+        self._begin()
+        plan = self._plan()
         try:
             result = func(*args, **kwargs)
         except Exception as error:
-            plan = plan or self._plan()
             plan.error = error
         else:
             if hasattr(result, "__await__"):
-                return cast(R, self._await(plan, cast(Awaitable[Any], result), func, args, kwargs))
-            if plan is None:
-                return result
+                return self._await(plan, result, func, args, kwargs)
             plan.result = result
+        return self._again(plan, func, args, kwargs)
+
+    def _call_again(self, error: Exception, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
+        """Go on after a first attempt that failed; called by the native part."""
+        plan = self._plan()
+        plan.error = error
+        # The frame would hold an exception that holds the frame.
+        del error
+        return self._again(plan, func, args, kwargs)
+
+    def _call_later(
+        self, first: Awaitable[Any], func: Callable[..., Any], args: Args, kwargs: Kwargs
+    ) -> Awaitable[Any]:
+        """Go on with a first attempt that is to be awaited; called by the native part."""
+        return self._await(None, first, func, args, kwargs)
+
+    def _again(self, plan: Plan, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
         for wake_at in plan.waits():
             sleep_until_blocking(self.clock, wake_at)
             try:
                 plan.result = func(*args, **kwargs)
             except Exception as error:
                 plan.error = error
-        return cast(R, plan.end())
+        return plan.end()
 
     async def _await(
-        self,
-        plan: Plan | None,
-        first: Awaitable[T],
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> T:
+        self, plan: Plan | None, first: Awaitable[Any], func: Callable[..., Any], args: Args, kwargs: Kwargs
+    ) -> Any:
         try:
             result = await first
         except Exception as error:
@@ -124,11 +140,9 @@ class Retry(Policy):
             if plan is None:
                 return result
             plan.result = result
-        return cast(T, await self._again(plan, func, args, kwargs))
+        return await self._await_again(plan, func, args, kwargs)
 
-    async def _again(
-        self, plan: Plan, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    async def _await_again(self, plan: Plan, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
         for wake_at in plan.waits():
             await sleep_until(self.clock, wake_at)
             try:
@@ -138,18 +152,22 @@ class Retry(Policy):
         return plan.end()
 
     def _dress_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        counts = self._counts
+        # Looked up once for all calls.
+        begin, is_simple = self._begin, self._is_simple
 
         async def retried(*args: Any, **kwargs: Any) -> Any:
-            counts.calls += 1
-            if self._needs_plan:
-                return await self._await(self._plan(), func(*args, **kwargs), func, args, kwargs)
+            begin()
+            plan = None if is_simple else self._plan()
             try:
-                return await func(*args, **kwargs)
+                result = await (func(*args, **kwargs) if kwargs else func(*args))
             except Exception as error:
-                plan = self._plan()
+                plan = plan or self._plan()
                 plan.error = error
-            return await self._again(plan, func, args, kwargs)
+            else:
+                if plan is None:
+                    return result
+                plan.result = result
+            return await self._await_again(plan, func, args, kwargs)
 
         return retried
 
@@ -162,7 +180,7 @@ class Retry(Policy):
         return self._attempts()
 
     def _attempts(self) -> Attempts:
-        self._counts.calls += 1
+        self._begin()
         return Attempts(self._plan(), self.clock)
 
     def get_delay(self, attempt: int) -> float:
@@ -171,7 +189,7 @@ class Retry(Policy):
 
     def stats(self) -> RetryStats:
         """Return what has been done so far."""
-        return self._counts.stats()
+        return self._counts.stats(self._calls)
 
 
 async def retry_async(

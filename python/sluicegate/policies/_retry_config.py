@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, NoReturn, Protocol, TypedDict, cast
+from typing import Any, NoReturn, Protocol, TypedDict, cast, runtime_checkable
 
 from sluicegate._durations import Duration, seconds
 from sluicegate._errors import ConfigurationError
@@ -14,11 +14,12 @@ Errors = type[BaseException] | tuple[type[BaseException], ...] | Callable[[Excep
 """Which exceptions are meant: a type, a tuple of types, or a predicate."""
 
 
+@runtime_checkable
 class Budget(Protocol):
     """What bounds the retries of many calls together."""
 
     def deposit(self) -> None:
-        """Note a first attempt."""
+        """Note a call."""
         ...
 
     def try_withdraw(self) -> bool:
@@ -64,9 +65,12 @@ class RetryConfig:
             When the attempts run out the last result is returned.
         max_elapsed: A wait that would end later than this after the call began is not begun; None for no
             limit.
-        budget: What bounds the retries of many calls together; None for no bound.
-        respect_retry_after: Whether to wait at least the `retry_after` of an exception that has one, in full
-            even where that exceeds max_interval; where it is infinite the call ends at once.
+        budget: What bounds the retries of many calls together, a `RetryBudget` as a rule; None for no bound.
+            It is asked last, so that no retry is taken from it that is not made.
+        respect_retry_after: Whether to wait at least what an exception asks for, in full even where that
+            exceeds max_interval: its `retry_after`, or the `Retry-After` header of its response; where it is
+            infinite the call ends at once. That of an isolated breaker ends the call in any case, since no
+            wait would help.
         delay_func: Called with the attempt that failed, from 0, it returns the wait itself, in place of
             backoff and jitter, and is not cut at max_interval.
         on_retry: Called before each wait with the attempt that failed, from 0, the seconds to wait, and the
@@ -107,6 +111,8 @@ class RetryConfig:
             self._refuse("jitter", 'True, False, "full", "equal" or "decorrelated"')
         if not _says_which_errors(self.retry_on):
             self._refuse("retry_on", "an exception type, a tuple of them or a predicate")
+        if self.budget is not None and not isinstance(self.budget, Budget):
+            self._refuse("budget", "a RetryBudget or None")
         for field in ("retry_result", "delay_func", "on_retry"):
             if getattr(self, field) is not None and not callable(getattr(self, field)):
                 self._refuse(field, "a callable or None")

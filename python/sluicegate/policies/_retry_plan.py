@@ -4,12 +4,14 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeAlias
 
 from sluicegate._durations import FOREVER_NS, nanoseconds
+from sluicegate._errors import CircuitIsolatedError
 from sluicegate._time import Clock
 from sluicegate.policies import _deadline
+from sluicegate.policies._instant import switch
+from sluicegate.policies._retry_after import retry_after_of
 from sluicegate.policies._retry_config import RetryConfig
 
 UNSET = object()
@@ -35,12 +37,11 @@ class RetryStats:
 
 
 class Counts:
-    """The sums of all calls of one policy."""
+    """The sums of all calls of one policy; how many there were is counted where they begin."""
 
-    __slots__ = ("_failures", "_lock", "_retries", "_waited", "calls")
+    __slots__ = ("_failures", "_lock", "_retries", "_waited")
 
     def __init__(self) -> None:
-        self.calls = 0
         self._retries = 0
         self._failures = 0
         self._waited = 0.0
@@ -57,10 +58,10 @@ class Counts:
         with self._lock:
             self._failures += 1
 
-    def stats(self) -> RetryStats:
-        """Return the sums so far."""
+    def stats(self, calls: int) -> RetryStats:
+        """Return the sums so far, of so many calls."""
         with self._lock:
-            return RetryStats(self.calls, self._retries, self._failures, self._waited)
+            return RetryStats(calls, self._retries, self._failures, self._waited)
 
 
 Tell: TypeAlias = Callable[..., None]
@@ -93,15 +94,18 @@ class Plan:
 
     def waits(self) -> Iterator[int]:
         """Yield when to begin the next attempt, while the last is worth another and there is time for it."""
-        config, backoff = self._config, None
-        for attempt in range(config.max_attempts - 1):
+        config, backoff, instant = self._config, None, switch.get()
+        attempts = config.max_attempts
+        if instant is not None and instant.attempts is not None:
+            attempts = min(attempts, instant.attempts)
+        for attempt in range(attempts - 1):
             if not self._is_worth_another():
                 return
             backoff = config.get_delay(attempt, previous=backoff)
             delay = max(backoff, retry_after_of(self.error)) if config.respect_retry_after else backoff
             if delay == math.inf:
                 return
-            wait_ns = nanoseconds(delay, "delay")
+            wait_ns = nanoseconds(delay, "delay") if instant is None else 0
             wake_at = self._clock.now_ns() + wait_ns
             if wake_at > self._deadline_ns or not _deadline.leaves_room_for(wait_ns):
                 return
@@ -109,7 +113,7 @@ class Plan:
                 return
             if config.on_retry is not None:
                 config.on_retry(attempt, delay, self.error)
-            self._counts.retry(delay)
+            self._counts.retry(delay if instant is None else 0.0)
             self._tell("retrying", attempt=attempt, delay=delay, error=self.error)
             self.error = None
             self._attempts += 1
@@ -137,20 +141,9 @@ class Plan:
         if error is None:
             is_unfit = config.retry_result
             return is_unfit is not None and self.result is not UNSET and is_unfit(self.result)
+        if isinstance(error, CircuitIsolatedError):
+            # Held open by hand: no wait of ours can help.
+            return False
         if isinstance(config.retry_on, type | tuple):
             return isinstance(error, config.retry_on)
         return config.retry_on(error)
-
-
-def retry_after_of(error: Exception | None) -> float:
-    """Return the seconds an exception asks to wait, 0 where it asks for nothing that can be understood.
-
-    Example:
-        >>> from sluicegate import RateLimitError
-        >>> retry_after_of(RateLimitError(7)), retry_after_of(RateLimitError()), retry_after_of(OSError())
-        (7.0, 0.0, 0.0)
-    """
-    asked = getattr(error, "retry_after", None)
-    if isinstance(asked, timedelta):
-        asked = asked.total_seconds()
-    return float(asked) if isinstance(asked, int | float) and asked > 0 else 0.0

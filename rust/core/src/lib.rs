@@ -8,6 +8,7 @@
 mod bandwidth;
 pub mod breaker;
 mod bucket;
+pub mod budget;
 pub mod clock;
 pub mod composite;
 pub mod decision;
@@ -30,6 +31,7 @@ mod sync;
 pub mod tally;
 
 pub use bandwidth::Bandwidth;
+pub use budget::RetryBudget;
 pub use clock::{Clock, ManualClock, MonotonicClock};
 pub use decision::Decision;
 pub use error::ConfigError;

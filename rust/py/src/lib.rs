@@ -2,11 +2,13 @@
 
 mod acquire;
 mod breaker;
+mod budget;
 mod clock;
 mod composite;
 mod convert;
 mod decision;
 mod errors;
+mod first_attempt;
 mod floor;
 mod key;
 mod keyed;
@@ -29,6 +31,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<breaker::CircuitBreaker>()?;
     module.add_class::<breaker::DroppedBreakers>()?;
     module.add_class::<breaker::SharedBreakers>()?;
+    module.add_class::<budget::RetryBudget>()?;
+    module.add_class::<first_attempt::FirstAttempt>()?;
     module.add_class::<floor::CallFloor>()?;
     module.add_class::<quota::Quota>()?;
     module.add_class::<decision::RateLimitResult>()?;

@@ -12,7 +12,15 @@ from datetime import timedelta
 import pytest
 import trio
 
-from sluicegate import CircuitOpenError, ConfigurationError, RateLimitError, Retry, RetryConfig, retry_async
+from sluicegate import (
+    CircuitIsolatedError,
+    CircuitOpenError,
+    ConfigurationError,
+    RateLimitError,
+    Retry,
+    RetryConfig,
+    retry_async,
+)
 from sluicegate.testing import ManualClock
 
 
@@ -209,6 +217,12 @@ class TestHoweverItIsUsed:
             run(Retry(on_retry=refuse, clock=clock), flaky)
         assert flaky.called_at == [0.0]
 
+    def test_ends_at_once_where_a_breaker_is_held_open_by_hand(self, run, clock):
+        flaky = Flaky(clock, *[CircuitIsolatedError("isolated", reason="maintenance")] * 3)
+        with pytest.raises(CircuitIsolatedError):
+            run(Retry(clock=clock), flaky)
+        assert flaky.called_at == [0.0]
+
 
 class TestResults:
     def test_tries_again_after_a_result_that_will_not_do(self, clock):
@@ -354,6 +368,28 @@ class TestSharing:
             return {len(flaky.called_at): flaky.called_at for flaky in flakies}
 
         assert asyncio.run(main()) == {1: [0.0], 2: [0.0, 1.0], 3: [0.0, 1.0, 3.0], 4: [0.0, 1.0, 3.0, 7.0]}
+
+    @pytest.mark.parametrize("jitter", [False, True, "full", "equal", "decorrelated"])
+    def test_four_users_at_once_back_off_independently(self, clock, jitter):
+        told = {}
+
+        def note(attempt, delay, error):
+            told.setdefault(error.args[0], []).append((attempt, delay))
+
+        retry = Retry(max_attempts=6, jitter=jitter, rng=random.Random(7), on_retry=note, clock=clock)
+        users = {user: Flaky(clock, *[OSError(user)] * 5) for user in range(4)}
+
+        async def main():
+            await asyncio.gather(*(retry.call(flaky.later) for flaky in users.values()))
+
+        asyncio.run(main())
+        for user, flaky in users.items():
+            assert [attempt for attempt, _ in told[user]] == [0, 1, 2, 3, 4]
+            # Each waited its own waits, no more and no less, from a first attempt at zero.
+            expected = itertools.accumulate((delay for _, delay in told[user]), initial=0.0)
+            assert flaky.called_at == pytest.approx([*expected], abs=1e-8)
+        if jitter:
+            assert len({flaky.called_at[-1] for flaky in users.values()}) == 4
 
     def test_a_call_within_a_call_has_its_own_attempts(self, clock):
         retry, inner = Retry(max_attempts=2, jitter=False, clock=clock), []

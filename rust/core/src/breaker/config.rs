@@ -27,6 +27,12 @@ impl Ratio {
         if whole == 0 || part > whole { None } else { Some(Self { part, whole }) }
     }
 
+    /// Gives the two numbers it is the ratio of, the second never 0.
+    #[must_use]
+    pub const fn parts(self) -> (u64, u64) {
+        (self.part, self.whole)
+    }
+
     /// Tells whether `part` of `whole` reaches the threshold; none of it never does.
     #[must_use]
     pub fn is_reached(self, part: u64, whole: u64) -> bool {

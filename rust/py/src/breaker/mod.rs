@@ -350,7 +350,7 @@ impl CircuitBreaker {
 
 /// Tells by a few comparisons that a result of a common type is no awaitable.
 #[inline]
-fn is_plain(result: &Bound<'_, PyAny>) -> bool {
+pub(crate) fn is_plain(result: &Bound<'_, PyAny>) -> bool {
     result.is_none()
         || result.is_exact_instance_of::<PyBool>()
         || result.is_exact_instance_of::<PyInt>()
@@ -362,7 +362,7 @@ fn is_plain(result: &Bound<'_, PyAny>) -> bool {
         || result.is_exact_instance_of::<PyTuple>()
 }
 
-fn is_awaitable(result: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(crate) fn is_awaitable(result: &Bound<'_, PyAny>) -> PyResult<bool> {
     static GENERATOR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static IS_AWAITABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let (py, kind) = (result.py(), result.get_type());
