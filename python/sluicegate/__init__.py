@@ -1,5 +1,6 @@
 """Rate limits, circuit breakers and retries for services that make or take a great many calls."""
 
+from sluicegate import shared
 from sluicegate._breaker_config import CircuitBreakerConfig
 from sluicegate._breaker_control import CircuitBreakerManualControl, CircuitBreakerStateProvider
 from sluicegate._breaker_registry import BreakerRegistryStats, CircuitBreakerRegistry
@@ -93,4 +94,5 @@ __all__ = [
     "Timeout",
     "TokenReservation",
     "retry_async",
+    "shared",
 ]

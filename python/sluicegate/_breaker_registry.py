@@ -195,6 +195,10 @@ class CircuitBreakerRegistry:
         live, dropped, totals = self._dropped.figures(self._live)
         return BreakerRegistryStats(live, max(0, live - self._max_keys), live + dropped, dropped, *totals)
 
+    def _shared_keys(self) -> int:
+        """Count the keys that have a place in the shared file."""
+        return 0 if self._shared is None else len(self._shared)
+
     def __repr__(self) -> str:
         """Show its name and how many breakers it holds."""
         return f"<CircuitBreakerRegistry {self._name!r} of {len(self)}>"

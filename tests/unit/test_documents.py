@@ -25,7 +25,8 @@ def path(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=path)
-def test_the_python_blocks_of_a_page_run_from_top_to_end(page):
+def test_the_python_blocks_of_a_page_run_from_top_to_end(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLUICEGATE_SHARED", str(tmp_path))
     code = compile("\n".join(blocks(page, "python")), str(page), "exec")
     exec(code, {"__name__": page.stem})
 
