@@ -35,8 +35,10 @@ from sluicegate._native import (
 from sluicegate._pipeline import Pipeline
 from sluicegate._rate_limiter import RateLimiter
 from sluicegate._rate_limiter_config import RateLimiterConfig
+from sluicegate._recovery import ErrorRecoveryStrategy, RecoveryAction
 from sluicegate._reservation import CompositeReservation, TokenReservation
 from sluicegate._sharded_rate_limiter import ShardedRateLimiter
+from sluicegate._structured_error import ErrorCategory, StructuredError
 from sluicegate.policies import (
     Policy,
     PolicyEvent,
@@ -69,6 +71,8 @@ __all__ = [
     "CompositeRateLimiter",
     "CompositeReservation",
     "ConfigurationError",
+    "ErrorCategory",
+    "ErrorRecoveryStrategy",
     "InvalidRequestError",
     "KeyedRateLimiter",
     "KeyedRateLimiterStats",
@@ -83,6 +87,7 @@ __all__ = [
     "RateLimiter",
     "RateLimiterConfig",
     "RateLimiterStats",
+    "RecoveryAction",
     "RejectedError",
     "Retry",
     "RetryBudget",
@@ -91,6 +96,7 @@ __all__ = [
     "ServerError",
     "ShardedRateLimiter",
     "SluicegateError",
+    "StructuredError",
     "Timeout",
     "TokenReservation",
     "retry_async",
