@@ -40,6 +40,10 @@ from sluicegate._reservation import CompositeReservation, TokenReservation
 from sluicegate._sharded_rate_limiter import ShardedRateLimiter
 from sluicegate._structured_error import ErrorCategory, StructuredError
 from sluicegate.policies import (
+    AdaptiveConcurrency,
+    Bulkhead,
+    Fallback,
+    Hedge,
     Policy,
     PolicyEvent,
     Retry,
@@ -52,6 +56,7 @@ from sluicegate.policies import (
 
 __all__ = [
     "APIError",
+    "AdaptiveConcurrency",
     "AttemptTimeoutError",
     "AuthenticationError",
     "BackendError",
@@ -59,6 +64,7 @@ __all__ = [
     "BreakerPermit",
     "BreakerRegistryStats",
     "BreakerSnapshot",
+    "Bulkhead",
     "BulkheadFullError",
     "CircuitBreaker",
     "CircuitBreakerConfig",
@@ -73,6 +79,8 @@ __all__ = [
     "ConfigurationError",
     "ErrorCategory",
     "ErrorRecoveryStrategy",
+    "Fallback",
+    "Hedge",
     "InvalidRequestError",
     "KeyedRateLimiter",
     "KeyedRateLimiterStats",

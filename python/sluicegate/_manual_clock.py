@@ -124,11 +124,11 @@ class ManualClock(NativeClock):
             with self._sleeping(Loop.current(), deadline_ns, wake):
                 await future
 
-    def sleep_until_blocking(self, deadline_ns: int) -> None:
-        """Block the thread until the clock shows `deadline_ns`; past it, return at once."""
+    def sleep_until_blocking(self, deadline_ns: int, woken: threading.Event | None = None) -> None:
+        """Block the thread until the clock shows `deadline_ns`, past which it returns, or `woken` is set."""
         if self.now_ns() >= deadline_ns:
             return
-        woken = threading.Event()
+        woken = woken or threading.Event()
         with self._sleeping(Thread(), deadline_ns, woken.set):
             while self._autojump and not woken.is_set():
                 changes = self.changes

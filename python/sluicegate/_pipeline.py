@@ -5,11 +5,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
-from sluicegate._calls import is_coroutine_function
 from sluicegate._circuit_breaker import CircuitBreaker
 from sluicegate._durations import NANOS_PER_SECOND
 from sluicegate._time import Clock, resolve_clock
-from sluicegate.policies._policy import P, Policy, R
+from sluicegate.policies._policy import Dressing, Policy
 
 
 @runtime_checkable
@@ -32,7 +31,7 @@ class Gate(Protocol):
     async def __aexit__(self, *exception: Any) -> bool | None: ...
 
 
-class Pipeline(Policy):
+class Pipeline(Dressing):
     """Makes a call through several policies, the outermost first.
 
     Anything that has `call`, or that is a context manager for `with` and `async with` alike, is a policy: a
@@ -51,7 +50,8 @@ class Pipeline(Policy):
         clock: What the duration in its events is measured on; None for the machine's monotonic clock.
 
     Raises:
-        TypeError: One of them is no policy.
+        TypeError: One of them is no policy; or a plain function is called where one is a `Timeout` or
+            a `Hedge`.
 
     Example:
         >>> from sluicegate import Retry, Timeout
@@ -82,15 +82,6 @@ class Pipeline(Policy):
     def __repr__(self) -> str:
         return f"Pipeline({', '.join(map(repr, self.policies))}, name={self.name!r})"
 
-    def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call `func` through all policies; a coroutine function gives an awaitable.
-
-        Raises:
-            TypeError: `func` is a plain function, and one of the policies is a `Timeout`.
-        """
-        dress = self._dress_async if is_coroutine_function(func) else self._dress
-        return cast(R, dress(func)(*args, **kwargs))
-
     def _dress(self, func: Callable[..., Any]) -> Callable[..., Any]:
         chain = self._chain(func)
 
@@ -113,7 +104,9 @@ class Pipeline(Policy):
 
     def _chain(self, func: Callable[..., Any]) -> Callable[..., Any]:
         if not self.takes_plain_functions:
-            raise TypeError(f"a timeout in the pipeline can cut short coroutine functions only, not {func!r}")
+            raise TypeError(
+                f"a timeout or hedge in the pipeline can cancel coroutine functions only, not {func!r}"
+            )
         for policy in reversed(self.policies):
             func = _around(policy, func)
         return func

@@ -14,6 +14,7 @@ from sluicegate._durations import NANOS_PER_SECOND
 from sluicegate._native import ManualClock, MonotonicClock
 
 if TYPE_CHECKING:
+    import threading
     from types import ModuleType
 
 LONGEST_NAP_NS = 86_400 * NANOS_PER_SECOND
@@ -53,8 +54,8 @@ class SleepingClock(Clock, Protocol):
         """Wait, in asyncio or trio, until the clock shows `deadline_ns`."""
         ...
 
-    def sleep_until_blocking(self, deadline_ns: int) -> None:
-        """Block the thread until the clock shows `deadline_ns`."""
+    def sleep_until_blocking(self, deadline_ns: int, woken: "threading.Event | None" = None) -> None:
+        """Block the thread until the clock shows `deadline_ns`, or `woken` is set."""
         ...
 
     def call_at(self, deadline_ns: int, callback: Callable[[], object]) -> Alarm:

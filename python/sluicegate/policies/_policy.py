@@ -118,3 +118,20 @@ class Policy(ABC):
             return await call(func, *args, **kwargs)
 
         return called
+
+
+class Dressing(Policy):
+    """A policy that says what dressed functions do; a call is that of a function dressed for it."""
+
+    def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call `func` in the policy's manner; a coroutine function gives an awaitable."""
+        dress = self._dress_async if is_coroutine_function(func) else self._dress
+        return cast(R, dress(func)(*args, **kwargs))
+
+    @abstractmethod
+    def _dress(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of its own that makes each call of `func`."""
+
+    @abstractmethod
+    def _dress_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a coroutine function of its own that makes each call of the coroutine function `func`."""

@@ -109,7 +109,7 @@ class RetryConfig:
             self._refuse("exponential_base", "a finite number of at least 1")
         if type(self.jitter) is not bool and self.jitter not in ("full", "equal", "decorrelated"):
             self._refuse("jitter", 'True, False, "full", "equal" or "decorrelated"')
-        if not _says_which_errors(self.retry_on):
+        if not says_which_errors(self.retry_on):
             self._refuse("retry_on", "an exception type, a tuple of them or a predicate")
         if self.budget is not None and not isinstance(self.budget, Budget):
             self._refuse("budget", "a RetryBudget or None")
@@ -154,8 +154,14 @@ class RetryConfig:
         return delay
 
 
-def _says_which_errors(value: object) -> bool:
+def says_which_errors(value: object) -> bool:
+    """Tell whether this is one of `Errors`."""
     kinds = value if isinstance(value, tuple) else (value,)
     if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         return True
     return callable(value) and not isinstance(value, type)
+
+
+def is_meant(errors: Errors, error: Exception) -> bool:
+    """Tell whether this exception is one of those."""
+    return isinstance(error, errors) if isinstance(errors, type | tuple) else bool(errors(error))

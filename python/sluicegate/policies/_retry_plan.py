@@ -12,7 +12,7 @@ from sluicegate._time import Clock
 from sluicegate.policies import _deadline
 from sluicegate.policies._instant import switch
 from sluicegate.policies._retry_after import retry_after_of
-from sluicegate.policies._retry_config import RetryConfig
+from sluicegate.policies._retry_config import RetryConfig, is_meant
 
 UNSET = object()
 """Stands where there is no result."""
@@ -144,6 +144,4 @@ class Plan:
         if isinstance(error, CircuitIsolatedError):
             # Held open by hand: no wait of ours can help.
             return False
-        if isinstance(config.retry_on, type | tuple):
-            return isinstance(error, config.retry_on)
-        return config.retry_on(error)
+        return is_meant(config.retry_on, error)
