@@ -1,8 +1,12 @@
 """Settings: where each comes from, and what is refused."""
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 
 from sluicegate import ConfigurationError
+from sluicegate.flashcards._setting_names import SETTINGS
 from sluicegate.flashcards._settings import DEFAULT_BASE_URL, DEFAULT_RATE, EMBEDDED_RATE, Settings
 
 
@@ -125,3 +129,82 @@ def test_a_file_that_is_no_settings_is_refused_in_one_line(tmp_path, content):
 def test_a_file_that_is_missing_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="no such file"):
         Settings.load({}, {}, tmp_path / "config.toml")
+
+
+EVERY = {
+    "base_url": ("http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1"),
+    "rate": ("9/s", "9/s"),
+    "stage1_rate": ("8/s", "8/s"),
+    "stage2_rate": ("inf", "inf/s"),
+    "tokens_rate": ("1000/minute", "1000/minute"),
+    "token_budget": ("5000", 5000),
+    "concurrency": ("7", 7),
+    "timeout": ("6.5", 6.5),
+    "connect_timeout": ("2", 2.0),
+    "max_attempts": ("4", 4),
+    "http_referer": ("https://example.org", "https://example.org"),
+    "x_title": ("cards", "cards"),
+    "prompt_price": ("0.15", 0.15),
+    "completion_price": ("0", 0.0),
+    "cache": ("off", False),
+    "cache_dir": ("/var/cache/cards", Path("/var/cache/cards")),
+    "cache_ttl": ("60", 60.0),
+    "cache_jitter": ("0", 0.0),
+    "cache_size": ("2K", 2048),
+    "database_url": ("sqlite:///cards.db", "sqlite:///cards.db"),
+    "pool_size": ("3", 3),
+    "pool_overflow": ("0", 0),
+    "pool_timeout": ("1.5", 1.5),
+    "pool_recycle": ("-1", -1.0),
+    "pool_pre_ping": ("no", False),
+    "pool_logging": ("yes", True),
+    "telemetry": ("true", True),
+    "log_level": ("DEBUG", "debug"),
+    "share_calls": ("0", False),
+    "wait_for_breaker": ("false", False),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_has_one_name_in_the_environment_in_toml_and_as_a_flag(name, tmp_path):
+    text, value = EVERY[name]
+    path = tmp_path / "config.toml"
+    path.write_text(f'{name} = "{text}"\n')
+    for settings in (
+        Settings.load({name: text}, {}),
+        Settings.load({}, {f"FLASHCARDS_{name.upper()}": text}),
+        Settings.load({}, {}, path),
+    ):
+        assert getattr(settings, name) == value
+        assert name in settings.sources
+
+
+def test_every_field_of_the_settings_has_its_name_in_the_table():
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    assert fields == {*SETTINGS, "api_key", "sources"}
+
+
+def test_what_an_error_says_of_a_database_url_is_not_the_url():
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load({"database_url": "me:password@host"}, {})
+    assert "password" not in f"{caught.value} {caught.value.value!r}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cache_jitter", "1.5"),
+        ("cache_jitter", "nan"),
+        ("cache_size", "0"),
+        ("cache_size", "12Q"),
+        ("cache_dir", " "),
+        ("telemetry", "perhaps"),
+        ("log_level", "loud"),
+        ("prompt_price", "-1"),
+        ("pool_recycle", "never"),
+        ("token_budget", "1.5"),
+    ],
+)
+def test_a_refusal_names_the_value_and_what_is_wanted(name, value):
+    with pytest.raises(ConfigurationError, match=f"--{name.replace('_', '-')}: .* wanted, not '{value}'"):
+        Settings.load({name: value}, {})

@@ -24,7 +24,7 @@ from ._one_line import os_reason
 from ._output import OutputError, TsvOutput
 from ._progress import Display, Picture
 from ._run import End, Run
-from ._settings import EMBEDDED_RATE, Settings
+from ._settings import EMBEDDED_RATE, Settings, users_config
 from ._summary import Summary, say
 from ._tally import Tally
 from ._vocabulary import Vocabulary, VocabularyError, read_vocabulary
@@ -83,7 +83,7 @@ def process(job: Job) -> int:
     """Do the job and return its exit code; whatever goes wrong is told in one line."""
     console = Console(stderr=True)
     try:
-        settings = Settings.load(job.flags, os.environ, job.config or _users_config(os.environ))
+        settings = Settings.load(job.flags, os.environ, job.config or users_config(os.environ))
         vocabulary = _vocabulary(job)
         output = _output(job)
         summary = asyncio.run(_run(job, settings, vocabulary, output, console))
@@ -112,16 +112,6 @@ class _UsageError(Exception):
 def _complain(console: Console, error: object, code: Exit) -> int:
     say(console, f"flashcards: {error}")
     return code
-
-
-def _users_config(environment: Mapping[str, str]) -> Path | None:
-    """Return the user's own settings, never any in the working directory.
-
-    A file that came with somebody's vocabulary could otherwise send the key wherever it likes.
-    """
-    folder = environment.get("XDG_CONFIG_HOME") or "~/.config"
-    path = Path(folder).expanduser() / "flashcards" / "config.toml"
-    return path if path.is_file() else None
 
 
 def _vocabulary(job: Job) -> Vocabulary:

@@ -15,7 +15,7 @@ from sluicegate import ConfigurationError
 from ._one_line import os_reason
 from ._process import Exit
 from ._secrets import ApiKey
-from ._settings import KEY_VARIABLES
+from ._setting_names import KEY_VARIABLES
 from ._vocabulary import Vocabulary, VocabularyError, read_vocabulary
 from .server import EmbeddedServer, ServerStats
 

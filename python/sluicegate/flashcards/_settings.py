@@ -6,18 +6,17 @@ line. The key alone is different: it comes from the environment and from nowhere
 
 from __future__ import annotations
 
-import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
-from sluicegate import ConfigurationError, RateLimiterConfig
+from sluicegate import ConfigurationError
 
 from ._one_line import os_reason
 from ._secrets import ApiKey
+from ._setting_names import KEY_VARIABLES, SETTINGS, Setting
 
 DEFAULT_BASE_URL = "https://openrouter.ai/api/v1"
 """Where a key without a base URL is used."""
@@ -28,34 +27,10 @@ DEFAULT_RATE = "60/minute;burst=10"
 EMBEDDED_RATE = "50/s;burst=50"
 """The limit on requests to the embedded server: the one it announces."""
 
-ENVIRONMENT_PREFIX = "FLASHCARDS_"
-KEY_VARIABLES = ("FLASHCARDS_API_KEY", "OPENROUTER_API_KEY")
-"""Where the key is looked for; the first that is set counts."""
-
-MAX_CONCURRENCY = 1_000
-"""The most words in progress at once: each holds a connection."""
-
-
-def parse_rate(text: object) -> str:
-    """Return a rate that `RateLimiterConfig.parse` understands; a bare ``inf`` lifts the limit.
-
-    Raises:
-        ConfigurationError: it is no rate.
-
-    Examples:
-        >>> parse_rate("inf"), parse_rate("60/minute;burst=10")
-        ('inf/s', '60/minute;burst=10')
-    """
-    if not isinstance(text, str):
-        raise ConfigurationError(f"a rate is a text such as {DEFAULT_RATE!r}", field="rate", value=text)
-    rate = "inf/s" if text.strip().lower() == "inf" else text
-    RateLimiterConfig.parse(rate)
-    return rate
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the job talks to the API.
+    """How the job is done; what each field means and where it is found is told by `SETTINGS`.
 
     Attributes:
         base_url: where the API lives; None for the default, or without a key for the embedded server.
@@ -63,12 +38,33 @@ class Settings:
         rate: requests altogether, such as ``60/minute;burst=10``; None for the default of the API.
         stage1_rate: requests of stage 1 alone; None for no limit of its own.
         stage2_rate: requests of stage 2 alone; None for no limit of its own.
+        tokens_rate: tokens altogether, reserved by estimate and settled at `usage`; None for no limit.
+        token_budget: the tokens a run may spend; None for no end.
         concurrency: words in progress at once.
         timeout: seconds an attempt may take in all.
         connect_timeout: seconds a connection may take to be made.
         max_attempts: how often a call is sent before its word fails.
         http_referer: sent as `HTTP-Referer` where set: some APIs rank applications by it.
         x_title: sent as `X-Title` where set.
+        prompt_price: what a million tokens of questions cost, for estimates; None where it is not known.
+        completion_price: what a million tokens of answers cost, for estimates; None where it is not known.
+        cache: whether answers are looked for in the cache.
+        cache_dir: the folder of the cache; None for the user's own.
+        cache_ttl: seconds an answer is kept.
+        cache_jitter: the share by which that varies, so that not all expire at once.
+        cache_size: the most bytes the cache may hold.
+        database_url: where runs are kept, by a SQLAlchemy URL; None for a file of the user's own.
+        pool_size: connections kept open.
+        pool_overflow: connections above that under load.
+        pool_timeout: seconds to wait for a connection.
+        pool_recycle: seconds after which a connection is replaced; -1 for never.
+        pool_pre_ping: whether a connection is tried before it is used.
+        pool_logging: whether the pool writes what it does into the log.
+        telemetry: whether traces and metrics are made.
+        log_level: the least level that is logged.
+        share_calls: whether identical calls in flight are made once.
+        wait_for_breaker: whether words wait out an open breaker; where not, they fail at once.
+        sources: where each came from, by name; what is not there is a default.
     """
 
     base_url: str | None = None
@@ -76,12 +72,32 @@ class Settings:
     rate: str | None = None
     stage1_rate: str | None = None
     stage2_rate: str | None = None
+    tokens_rate: str | None = None
+    token_budget: int | None = None
     concurrency: int = 20
     timeout: float = 30.0
     connect_timeout: float = 5.0
     max_attempts: int = 5
     http_referer: str | None = None
     x_title: str | None = None
+    prompt_price: float | None = None
+    completion_price: float | None = None
+    cache: bool = True
+    cache_dir: Path | None = None
+    cache_ttl: float = 30 * 86_400.0
+    cache_jitter: float = 0.1
+    cache_size: int = 256 * 1024**2
+    database_url: str | None = field(default=None, repr=False)
+    pool_size: int = 5
+    pool_overflow: int = 10
+    pool_timeout: float = 30.0
+    pool_recycle: float = 1_800.0
+    pool_pre_ping: bool = True
+    pool_logging: bool = False
+    telemetry: bool = False
+    log_level: str = "warning"
+    share_calls: bool = True
+    wait_for_breaker: bool = True
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -112,21 +128,20 @@ class Settings:
         table = {} if config is None else _read_toml(config)
         values: dict[str, Any] = {}
         sources: dict[str, str] = {}
-        for name, convert in _CONVERSIONS.items():
-            variable = ENVIRONMENT_PREFIX + name.upper()
+        for name, setting in SETTINGS.items():
             candidates = (
-                (flags.get(name), "--" + name.replace("_", "-")),
-                (environment.get(variable) or None, variable),
+                (flags.get(name), setting.flag),
+                (environment.get(setting.variable) or None, setting.variable),
                 (table.pop(name, None), f"{name} in {config}"),
             )
             for value, source in candidates:
                 if value is not None:
-                    values[name] = _converted(convert, value, name, source)
+                    values[name] = _converted(setting, value, source)
                     sources[name] = source
                     break
         if table:
             name = next(iter(table))
-            known = ", ".join(_CONVERSIONS)
+            known = ", ".join(SETTINGS)
             raise ConfigurationError(f"{config}: no setting {name!r}; there are {known}", field=name)
         for variable in KEY_VARIABLES:
             if environment.get(variable, "").strip():
@@ -140,68 +155,30 @@ class Settings:
         return cls(**values, sources=sources)
 
 
+def users_config(environment: Mapping[str, str]) -> Path | None:
+    """Return the user's own settings, never any in the working directory.
+
+    A file that came with somebody's vocabulary could otherwise send the key wherever it likes.
+    """
+    folder = environment.get("XDG_CONFIG_HOME") or "~/.config"
+    path = Path(folder).expanduser() / "flashcards" / "config.toml"
+    return path if path.is_file() else None
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
             return tomllib.load(stream)
     except OSError as error:
-        message = f"cannot read {path}: {os_reason(error)}"
+        message = f"cannot read {path}: {os_reason(error)}; name another file by --config"
         raise ConfigurationError(message, field="config", value=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is no TOML: {error}", field="config", value=str(path)) from error
 
 
-def _converted(convert: Callable[[object], Any], value: object, name: str, source: str) -> Any:
+def _converted(setting: Setting, value: object, source: str) -> Any:
     try:
-        return convert(value)
+        return setting.convert(value)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{source}: {error}", field=name, value=value) from error
-
-
-def _base_url(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a base URL is a text")
-    text = value.strip().rstrip("/")
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-        raise ValueError("a base URL looks like https://host/path")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("a base URL holds no user, query or fragment")
-    return text
-
-
-def _whole(least: int, most: int) -> Callable[[object], int]:
-    def convert(value: object) -> int:
-        number = int(value) if isinstance(value, str) else value
-        if type(number) is not int or not least <= number <= most:
-            raise ValueError(f"a whole number from {least} to {most} is wanted, not {value!r}")
-        return number
-
-    return convert
-
-
-def _positive_seconds(value: object) -> float:
-    number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    if not 0.0 < number < math.inf:
-        raise ValueError(f"seconds above 0 are wanted, not {value!r}")
-    return number
-
-
-def _header(value: object) -> str:
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
-        raise ValueError("a header is printable ASCII")
-    return value
-
-
-_CONVERSIONS: Mapping[str, Callable[[object], Any]] = {
-    "base_url": _base_url,
-    "rate": parse_rate,
-    "stage1_rate": parse_rate,
-    "stage2_rate": parse_rate,
-    "concurrency": _whole(1, MAX_CONCURRENCY),
-    "timeout": _positive_seconds,
-    "connect_timeout": _positive_seconds,
-    "max_attempts": _whole(1, 100),
-    "http_referer": _header,
-    "x_title": _header,
-}
+        told = "***" if setting.secret else value
+        raise ConfigurationError(f"{source}: {error}", field=setting.name, value=told) from error

@@ -1,0 +1,84 @@
+"""`flashcards process`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sluicegate.flashcards._format import Format
+
+from ._flags import with_settings
+
+_WORDS = "Words"
+_DISPLAY = "Display"
+
+
+@with_settings()
+def process(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The vocabulary: a .csv file, or - for stdin.")
+    ],
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where the cards go; beside FILE by default, - for stdout.",
+            rich_help_panel=_WORDS,
+        ),
+    ] = None,
+    format: Annotated[
+        Format, typer.Option(help="The form of the cards.", rich_help_panel=_WORDS)
+    ] = Format.TSV,
+    start_from: Annotated[
+        int, typer.Option(min=1, help="The first data row that is taken.", rich_help_panel=_WORDS)
+    ] = 1,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many data rows are taken.", rich_help_panel=_WORDS)
+    ] = None,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            "--batch-size",
+            "-b",
+            min=1,
+            max=100,
+            help="Words each worker may run ahead of the oldest unfinished one.",
+            rich_help_panel=_WORDS,
+        ),
+    ] = 10,
+    config: Annotated[
+        Path | None, typer.Option(envvar="FLASHCARDS_CONFIG", help="A TOML file with settings.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Sum up as one JSON object on stdout.", rich_help_panel=_DISPLAY)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Tell errors only.", rich_help_panel=_DISPLAY)
+    ] = False,
+    flags: dict[str, object],
+) -> None:
+    """Make the cards of every word in FILE.
+
+    The key is read from OPENROUTER_API_KEY or FLASHCARDS_API_KEY.
+
+    Every other setting is also read from FLASHCARDS_NAME and from TOML; a flag goes before both.
+    """
+    from sluicegate.flashcards import _process  # noqa: PLC0415 - help does without
+
+    job = _process.Job(
+        file=file,
+        output=output,
+        format=format,
+        start_from=start_from,
+        limit=limit,
+        batch_size=batch_size,
+        flags=flags,
+        config=config,
+        as_json=as_json,
+        quiet=quiet,
+    )
+    raise typer.Exit(_process.process(job))
