@@ -202,8 +202,11 @@ def test_killed_processes_break_neither_the_limit_nor_the_segment():
     assert stats.allowed > 0
     # Not stuck: what is owed is paid off soon, and a newcomer finds it all as it was.
     newcomer = RateLimiter(f"{rate}/s;burst={burst}", shared="api")
-    assert newcomer.acquire_blocking(burst, timeout=5.0)
-    held = newcomer.reserve(burst)
-    assert held.cancel() >= burst - rate * 0.1 or held.delay == 0.0
-    newcomer.update("20000/s;burst=60")
-    assert limiter.peek().limit == 60
+    while newcomer.peek(0).reset_after:
+        time.sleep(newcomer.peek(0).reset_after)
+    # The first draw finds nothing owed, and ends the turn of whoever died while it gave permits back.
+    assert newcomer.attempt()
+    newcomer.update("200/s;burst=60")
+    assert limiter.peek(0).limit == 60
+    held = [newcomer.reserve(60) for _ in range(3)][-1]
+    assert held.cancel() > 0

@@ -202,6 +202,12 @@ impl Bandwidth {
         cell.ledger.defer_to(terms.units(start));
     }
 
+    /// Ends the turn of a refund whose process died, after a charge that found nothing owed: whoever
+    /// draws before it waits would never find that by a reservation. See [`Ledger::heal`].
+    pub(crate) fn end_dead_turn(&self) {
+        self.in_force().cell.ledger.heal();
+    }
+
     /// The terms in force, and the epoch of their unit.
     pub(crate) fn terms(&self) -> (Terms, u64) {
         let InForce { terms, epoch, .. } = self.in_force();

@@ -255,9 +255,10 @@ impl Ledger {
 
     /// Ends the turn of a refund that died, now that the word owes nothing.
     ///
-    /// Every receipt written so far is worth nothing any more, so that one that lives after all
-    /// gives nothing back; and what it read of the word is gone once the caller's charge is in.
-    fn heal(&self) {
+    /// Every receipt written by then is worth nothing any more, so that one that lives after all
+    /// gives nothing back; and what it read of the word is gone once the caller's charge is in: below
+    /// the present that was paid off the word never falls again.
+    pub(crate) fn heal(&self) {
         let turn = self.turn.load(Ordering::Relaxed);
         if !turn.is_multiple_of(2) {
             self.end_turn(turn);

@@ -82,10 +82,18 @@ impl<M: Memory> RateLimiter<M> {
         match &*self.bandwidths {
             [only] => {
                 let now = clock.now();
-                only.take(now, count, |terms, taken| match taken {
-                    Ok(word) => Decision::read(terms, now, word, None),
-                    Err(word) => Decision::read(terms, now, word, Some(count)),
-                })
+                let shared = self.lines.is_none();
+                let (decision, paid_off) = only.take(now, count, |terms, taken| match taken {
+                    Ok(word) => {
+                        let found = || word - terms.cost(count).unwrap_or(0) <= terms.units(now);
+                        (Decision::read(terms, now, word, None), shared && count > 0 && found())
+                    }
+                    Err(word) => (Decision::read(terms, now, word, Some(count)), false),
+                });
+                if paid_off {
+                    only.end_dead_turn();
+                }
+                decision
             }
             _ => self.take_all(clock, count),
         }
@@ -245,4 +253,47 @@ pub fn check_bandwidths(number: usize) -> Result<(), ConfigError> {
         return Ok(());
     }
     Err(ConfigError::new("configs", format!("must be 1 to {MAX_BANDWIDTHS}, not {number}")))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+    use crate::rate::Rate;
+
+    /// A permit a second, two at once; somebody died while it gave permits back.
+    fn abandoned() -> RateLimiter {
+        let quota = Quota::new(Rate::per(1, Nanos::from_secs(1)).unwrap(), 2).unwrap();
+        let limiter = RateLimiter::<Heap>::over(Box::new([Bandwidth::new(&quota)])).unwrap();
+        assert!(limiter.try_acquire(&Nanos::ZERO, 2));
+        assert!(limiter.bandwidths[0].in_force().cell.ledger.begin_turn().is_some());
+        limiter
+    }
+
+    fn given_back(limiter: &RateLimiter, now: Nanos) -> u64 {
+        let (grant, _) = limiter.reserve(&now, 1, Nanos::MAX).unwrap();
+        limiter.cancel(&grant, &now)
+    }
+
+    #[test]
+    fn a_dead_refund_keeps_others_from_giving_back_while_anything_is_owed() {
+        assert_eq!(given_back(&abandoned(), Nanos::from_secs(1)), 0);
+    }
+
+    #[test]
+    fn a_draw_that_finds_nothing_owed_ends_the_turn_of_a_dead_refund() {
+        let limiter = abandoned();
+        let now = Nanos::from_secs(2);
+        assert!(limiter.attempt(&now, 2).allowed);
+        assert_eq!(given_back(&limiter, now), 1);
+    }
+
+    #[test]
+    fn a_draw_that_finds_something_owed_ends_no_turn() {
+        let limiter = abandoned();
+        let now = Nanos::from_secs(1);
+        assert!(limiter.attempt(&now, 1).allowed);
+        assert_eq!(given_back(&limiter, now), 0);
+    }
 }
