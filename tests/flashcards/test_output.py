@@ -1,5 +1,6 @@
 """The TSV file: its format, and that nothing half-written is ever seen."""
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -8,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluicegate.flashcards._output import COLUMNS, OutputError, TsvOutput, escape, unescape
+from sluicegate.flashcards._aside import OutputError
+from sluicegate.flashcards._format import Format
+from sluicegate.flashcards._formats import open_output
+from sluicegate.flashcards._output import COLUMNS, TsvOutput, escape, unescape
 from sluicegate.flashcards._stage2 import Card
 from sluicegate.flashcards._vocabulary import VocabularyItem
 
@@ -108,3 +112,23 @@ def test_the_standard_output_gets_the_rows_of_a_completed_run_only(capfdbinary):
     with TsvOutput(None) as output:
         output.complete()
     assert capfdbinary.readouterr().out == ("\t".join(COLUMNS) + "\n").encode()
+
+
+def test_json_lines_hold_an_object_a_card_under_the_names_of_the_header(tmp_path):
+    path = tmp_path / "cards.jsonl"
+    with open_output(Format.JSONL, path) as output:
+        output.write(ITEM, [CARD, CARD])
+        output.complete()
+    lines = path.read_bytes().split(b"\n")
+    assert lines[2:] == [b""]
+    assert "물".encode() in lines[0]
+    cells = json.loads(lines[1])
+    assert tuple(cells) == COLUMNS
+    assert (cells["position"], cells["term_number"], cells["back"]) == (7, 7, CARD.back)
+
+
+@pytest.mark.parametrize("form", Format)
+def test_every_form_leaves_nothing_behind_unless_completed(tmp_path, form):
+    with open_output(form, tmp_path / f"cards.{form}") as output:
+        output.write(ITEM, [CARD])
+    assert names(tmp_path) == []

@@ -6,7 +6,7 @@ import pytest
 
 from sluicegate import APIError, AttemptTimeoutError, InvalidRequestError, ServerError
 from sluicegate.flashcards._api import InterruptedCallError, OutageError
-from sluicegate.flashcards._output import OutputError
+from sluicegate.flashcards._aside import OutputError
 from sluicegate.flashcards._run import End, Run
 from sluicegate.flashcards._stage1 import read_nuance
 from sluicegate.flashcards._stage2 import Card, Cards

@@ -9,3 +9,5 @@ class Format(StrEnum):
     """A form of the cards."""
 
     TSV = "tsv"
+    JSONL = "jsonl"
+    APKG = "apkg"

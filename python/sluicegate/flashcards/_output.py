@@ -1,24 +1,16 @@
-r"""Where the cards go: TSV with one header, written aside and moved into place by a completed run only.
+r"""TSV with one header, and JSON Lines.
 
-There is no quoting: a tab, newline, carriage return or backslash inside a cell is written as ``\t``, ``\n``,
-``\r`` or ``\\``, and lines end in LF on every platform.
+There is no quoting in TSV: a tab, newline, carriage return or backslash inside a cell is written as ``\t``,
+``\n``, ``\r`` or ``\\``, and lines end in LF on every platform.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-import shutil
-import stat
-import sys
-import tempfile
-from collections.abc import Iterable
-from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+import json
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
-from ._one_line import os_reason
+from ._aside import CardOutput
 from ._stage2 import Card
 from ._vocabulary import VocabularyItem
 
@@ -37,26 +29,6 @@ COLUMNS = (
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _UNESCAPED = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
-
-
-class OutputError(Exception):
-    """The cards cannot be written; the message is one line and names the file.
-
-    Attributes:
-        path: the file, or None for the standard output.
-    """
-
-    def __init__(self, path: Path | None, error: OSError) -> None:
-        super().__init__(f"cannot write {path or '<stdout>'}: {os_reason(error)}")
-        self.path = path
-
-
-class CardWriter(Protocol):
-    """What a run hands its cards to, word after word in the order of the input."""
-
-    def write(self, item: VocabularyItem, cards: Iterable[Card]) -> None:
-        """Take the cards of the next word."""
-        ...
 
 
 def escape(cell: str) -> str:
@@ -87,120 +59,44 @@ def unescape(cell: str) -> str:
     return "".join(parts)
 
 
-class TsvOutput:
-    """Cards on their way into a file: a context manager that leaves nothing behind without `complete`.
+class TsvOutput(CardOutput):
+    """Cards as TSV: a header, and a line a card."""
 
-    The rows go to a hidden file beside the target, which `complete` moves onto it in one step, so that a
-    reader sees the old file or the new one whole. What is no plain file (a pipe, a device, the standard
-    output) gets the rows at the end instead.
+    def begin(self, stream: BinaryIO) -> None:
+        """Write the header."""
+        stream.write(_line(COLUMNS))
 
-    Args:
-        path: the target; None for the standard output.
+    def add(self, item: VocabularyItem, cards: Iterable[Card]) -> None:
+        """Write a line for each card."""
+        for row in rows(item, cards):
+            self.stream.write(_line(map(str, row)))
 
-    Raises:
-        OutputError: the target cannot be written, found out when the block is entered.
-    """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._aside: Path | None = None
-        self._target: Path | None = None
-        self._stream: BinaryIO | None = None
+class JsonLinesOutput(CardOutput):
+    """Cards as JSON Lines: an object a card, with the names of the TSV header, in UTF-8."""
 
-    def __enter__(self) -> Self:
-        try:
-            self._stream = self._open()
-            self._line(COLUMNS)
-        except OSError as error:
-            self._discard()
-            raise OutputError(self._path, error) from error
-        return self
+    def add(self, item: VocabularyItem, cards: Iterable[Card]) -> None:
+        """Write an object for each card."""
+        for row in rows(item, cards):
+            line = json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False)
+            self.stream.write(line.encode() + b"\n")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._discard()
 
-    def write(self, item: VocabularyItem, cards: Iterable[Card]) -> None:
-        """Take the cards of the next word, under the position of its row."""
-        number = str(item.position)
-        try:
-            for card in cards:
-                self._line(
-                    (
-                        number,
-                        item.term,
-                        number,
-                        card.tab_name,
-                        card.primer,
-                        card.front,
-                        card.back,
-                        card.tags,
-                        card.honorific_level,
-                    )
-                )
-        except OSError as error:
-            raise OutputError(self._path, error) from error
+def rows(item: VocabularyItem, cards: Iterable[Card]) -> Iterator[tuple[int | str, ...]]:
+    """Yield the cells of each card under `COLUMNS`; position and term_number are the word's own."""
+    for card in cards:
+        yield (
+            item.position,
+            item.term,
+            item.position,
+            card.tab_name,
+            card.primer,
+            card.front,
+            card.back,
+            card.tags,
+            card.honorific_level,
+        )
 
-    def complete(self) -> None:
-        """Put the rows in their place; after that nothing can be written.
 
-        Raises:
-            OutputError: that failed, and the target is as it was.
-        """
-        try:
-            self._place()
-        except OSError as error:
-            raise OutputError(self._path, error) from error
-        finally:
-            self._discard()
-
-    def _open(self) -> BinaryIO:
-        path = self._path
-        if path is None or (path.exists() and not path.is_file() and not path.is_dir()):
-            return tempfile.TemporaryFile()
-        self._target = path.resolve()
-        if self._target.is_dir():
-            raise IsADirectoryError(0, "it is a directory")
-        # A file that may not be written is not replaced either, though its folder would allow it.
-        mode = 0o666
-        if self._target.exists():
-            os.close(os.open(self._target, os.O_WRONLY))
-            mode = stat.S_IMODE(self._target.stat().st_mode)
-        aside = self._target.with_name(f".flashcards-{secrets.token_hex(6)}.part")
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        self._aside = aside
-        return os.fdopen(descriptor, "wb")
-
-    def _line(self, cells: Iterable[str]) -> None:
-        if self._stream is None:
-            raise ValueError("the output is not open")
-        self._stream.write(("\t".join(map(escape, cells)) + "\n").encode())
-
-    def _place(self) -> None:
-        if self._stream is None:
-            raise ValueError("the output is not open")
-        self._stream.flush()
-        if self._aside is not None and self._target is not None:
-            os.fsync(self._stream.fileno())
-            self._aside.replace(self._target)
-            self._aside = None
-            return
-        self._stream.seek(0)
-        if self._path is None:
-            shutil.copyfileobj(self._stream, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-        else:
-            with self._path.open("wb") as target:
-                shutil.copyfileobj(self._stream, target)
-
-    def _discard(self) -> None:
-        # Closing may flush, and so fail, on a full disk: the aside is removed all the same.
-        with contextlib.suppress(OSError):
-            if self._stream is not None:
-                self._stream.close()
-        self._stream = None
-        if self._aside is not None:
-            with contextlib.suppress(OSError):
-                self._aside.unlink()
-            self._aside = None
+def _line(cells: Iterable[str]) -> bytes:
+    return ("\t".join(map(escape, cells)) + "\n").encode()

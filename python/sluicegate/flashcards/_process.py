@@ -19,9 +19,10 @@ from rich.console import Console
 from sluicegate import ConfigurationError, RateLimiterConfig
 
 from ._api import Api
+from ._aside import OutputError
 from ._format import Format
+from ._formats import open_output
 from ._one_line import os_reason
-from ._output import OutputError, TsvOutput
 from ._progress import Display, Picture
 from ._run import End, Run
 from ._settings import EMBEDDED_RATE, Settings, users_config
@@ -32,7 +33,6 @@ from ._vocabulary import Vocabulary, VocabularyError, read_vocabulary
 STDIN = Path("-")
 """The name that stands for the standard input."""
 
-_WRITERS = {Format.TSV: TsvOutput}
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -166,7 +166,7 @@ async def _run(
     job: Job, settings: Settings, vocabulary: Vocabulary, path: Path | None, console: Console
 ) -> Summary:
     tally = Tally()
-    with _WRITERS[job.format](path) as output:
+    with open_output(job.format, path) as output:
         async with (
             _endpoint(settings, vocabulary) as base_url,
             Api(settings, base_url=base_url, tally=tally) as api,

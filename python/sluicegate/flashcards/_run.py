@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from sluicegate import APIError, AttemptTimeoutError
 
 from ._api import InterruptedCallError, OutageError
-from ._output import CardWriter
+from ._aside import CardWriter
 from ._stage1 import WordNuance
 from ._stage2 import Cards
 from ._tally import Tally
