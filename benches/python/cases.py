@@ -4,6 +4,8 @@ A case is a batch: told how many calls to make, it makes them in a tight loop. `
 the batches to pytest-benchmark, `ratios.py` interleaves them and compares.
 """
 
+import asyncio
+import atexit
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -96,6 +98,18 @@ def awaited(call: Callable[[], Awaitable[object]]) -> Callable[[int], None]:
     return drive
 
 
+def looped(call: Callable[[], Awaitable[object]]) -> Callable[[int], None]:
+    """Make a batch of awaited calls in an event loop, for what needs one: a timeout sets its alarm there."""
+    loop = asyncio.new_event_loop()
+    atexit.register(loop.close)
+
+    async def batch(count: int) -> None:
+        for _ in repeat(None, count):
+            await call()
+
+    return lambda count: loop.run_until_complete(batch(count))
+
+
 def empty_loop(count: int) -> None:
     """Make no call at all: what every other batch costs besides its calls."""
     for _ in repeat(None, count):
@@ -171,7 +185,7 @@ def refuse(name: str = "payments") -> None:
 def cases() -> list[Case]:
     """Build every case anew."""
     keyed = [case for count in KEYED for case in keyed_cases(count)]
-    return [*floor_cases(), *limiter_cases(), *keyed, *breaker_cases()]
+    return [*floor_cases(), *limiter_cases(), *keyed, *breaker_cases(), *policy_cases()]
 
 
 def floor_cases() -> list[Case]:
@@ -248,4 +262,28 @@ def breaker_cases() -> list[Case]:
         Case("breaker.call, open", "sluicegate", refused(partial(opened.call, nothing), CircuitOpenError)),
         Case("breaker.call, open", "pure Python", refused(partial(opened_lean.call, nothing), Rejected)),
         Case("breaker.try_enter, open", "sluicegate", called(opened.try_enter)),
+    ]
+
+
+def policy_cases() -> list[Case]:
+    """Build calls through policies that have nothing to do: no failure, no wait, no refusal."""
+    retry = sluicegate.Retry()
+    budgeted = sluicegate.Retry(budget=sluicegate.RetryBudget())
+    bulkhead = sluicegate.Bulkhead(100)
+    adaptive = sluicegate.AdaptiveConcurrency(100)
+    pipeline = sluicegate.Pipeline(
+        sluicegate.Timeout(DAY),
+        retry,
+        sluicegate.CircuitBreaker(),
+        sluicegate.RateLimiter(sluicegate.RateLimiterConfig(RATE, burst=RATE)),
+    )
+    return [
+        Case("retry", "sluicegate, retry.call", given(retry.call, nothing)),
+        Case("retry", "sluicegate, @retry", called(retry(nothing))),
+        Case("retry", "sluicegate, with a budget", given(budgeted.call, nothing)),
+        Case("retry, async", "sluicegate", awaited(retry(nothing_async))),
+        Case("concurrency, async", "sluicegate, bulkhead", awaited(bulkhead(nothing_async))),
+        Case("concurrency, async", "sluicegate, adaptive", awaited(adaptive(nothing_async))),
+        Case("pipeline of four, async", "empty coroutine", looped(nothing_async)),
+        Case("pipeline of four, async", "sluicegate", looped(pipeline(nothing_async))),
     ]

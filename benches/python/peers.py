@@ -22,6 +22,7 @@ from cases import (
     fail,
     given,
     keyed,
+    looped,
     nothing,
     nothing_async,
     refused,
@@ -35,6 +36,9 @@ CALLED = "breaker.call"
 DECORATED = "@breaker"
 DECORATED_ASYNC = "@breaker, async"
 OPEN = "breaker.call, open"
+RETRIED = "retry"
+RETRIED_ASYNC = "retry, async"
+PIPELINED = "pipeline of four, async"
 NEVER = 10**6  # seconds an open breaker stays open: longer than any run
 
 
@@ -186,6 +190,40 @@ def interlock_cb() -> Iterator[Case]:
     yield Case(OPEN, "interlock-cb", refused(partial(open_breaker.call, nothing), CircuitOpenError))
 
 
+def interlock_pipeline() -> Iterator[Case]:
+    """Timeout, retry by tenacity, breaker, and for want of a limiter its bulkhead, which costs less."""
+    from interlock import BulkheadStrategy, CircuitBreaker, CircuitBreakerStrategy, Pipeline, TimeoutStrategy
+    from interlock.integrations.tenacity import RetryStrategy
+
+    breaker = CircuitBreakerStrategy(CircuitBreaker(name="pipeline"))
+    strategies = (TimeoutStrategy(DAY), RetryStrategy(attempts=3), breaker, BulkheadStrategy(100))
+    yield Case(PIPELINED, "interlock-cb", looped(Pipeline(*strategies)(nothing_async)))
+
+
+def tenacity() -> Iterator[Case]:
+    """Three attempts with exponential waits, as ours."""
+    from tenacity import retry, stop_after_attempt, wait_exponential
+
+    policy = retry(stop=stop_after_attempt(3), wait=wait_exponential())
+    yield Case(RETRIED, "tenacity", called(policy(nothing)))
+    yield Case(RETRIED_ASYNC, "tenacity", awaited(policy(nothing_async)))
+
+
+def backoff() -> Iterator[Case]:
+    """Three attempts with exponential waits and jitter, as ours."""
+    from backoff import expo, on_exception
+
+    policy = on_exception(expo, Exception, max_tries=3)
+    yield Case(RETRIED, "backoff", called(policy(nothing)))
+
+
+def hyx() -> Iterator[Case]:
+    """Three attempts, of coroutine functions only."""
+    from hyx.retry import retry
+
+    yield Case(RETRIED_ASYNC, "hyx", awaited(retry(on=Exception, attempts=3)(nothing_async)))
+
+
 def purgatory_circuitbreaker() -> Iterator[Case]:
     """Failures in a row, with events on a bus of their own; it has decorators and blocks, no call."""
     from purgatory import AsyncCircuitBreakerFactory, SyncCircuitBreakerFactory
@@ -211,6 +249,10 @@ PEERS: dict[str, Callable[[], Iterator[Case]]] = {
     "pybreaker": pybreaker,
     "aiobreaker": aiobreaker,
     "interlock-cb": interlock_cb,
+    "interlock-cb, its pipeline": interlock_pipeline,
+    "tenacity": tenacity,
+    "backoff": backoff,
+    "hyx": hyx,
     "purgatory-circuitbreaker": purgatory_circuitbreaker,
 }
 
@@ -231,4 +273,5 @@ def peer_cases(names: Iterable[str] = PEERS) -> tuple[list[Case], dict[str, str]
 def roll(missing: dict[str, str]) -> Iterator[str]:
     """Call the roll of the peers: each with its version, or with the reason why it is not measured."""
     for name in PEERS:
-        yield f"{name}: not measured, {missing[name]}" if name in missing else f"{name} {version(name)}"
+        project = name.partition(",")[0]
+        yield f"{name}: not measured, {missing[name]}" if name in missing else f"{name} {version(project)}"

@@ -19,7 +19,16 @@ from peers import peer_cases
 from ratios import FLOOR, measure
 
 MILLION = 1_000_000
-PEERS = ("limits", "aiolimiter", "rust-py-rate-limit", "circuitbreaker")
+PEERS = (
+    "limits",
+    "aiolimiter",
+    "rust-py-rate-limit",
+    "circuitbreaker",
+    "backoff",
+    "tenacity",
+    "hyx",
+    "interlock-cb, its pipeline",
+)
 
 EMPTY = ("floor", "empty native method")
 FUNCTION = ("floor", "empty Python function")
@@ -90,9 +99,26 @@ def breaker_targets() -> Iterator[Target]:
         yield Target(case, "≤ 1.3 ×", times, (ours(group), EXCEPTION))
 
 
+def policy_targets() -> Iterator[Target]:
+    """Name what is aimed at for policies that have nothing to do."""
+    call, decorated = ("retry", "sluicegate, retry.call"), ("retry", "sluicegate, @retry")
+    yield Target("`retry.call(f)` against a call of an empty `f`", "≤ 3 ×", times, (call, FUNCTION))
+    yield Target("… as a decorator", "", times, (decorated, FUNCTION))
+    for peer in ("backoff", "tenacity"):
+        yield Target(f"… {peer}, as a decorator", "", times, (("retry", peer), FUNCTION))
+    one, adds = ours("retry, async"), "`@retry` async: what it adds against"
+    for peer, aim in (("hyx", "≤ 0.25 ×"), ("tenacity", "≤ 0.02 ×")):
+        keys = (one, ("retry, async", peer), COROUTINE)
+        yield Target(f"{adds} {peer}", aim, added, keys, "{:.3f} ×")
+    group = "pipeline of four, async"
+    keys = (ours(group), (group, "interlock-cb"), (group, "empty coroutine"))
+    case = "timeout, retry, breaker and limiter, async: what they add against interlock-cb"
+    yield Target(case, "≤ 0.2 ×", added, keys, "{:.3f} ×")
+
+
 def call_rows(rounds: int, span: float) -> Iterator[str]:
     """Measure the calls that targets are about, and write their rows."""
-    targets = [*limiter_targets(), *breaker_targets()]
+    targets = [*limiter_targets(), *breaker_targets(), *policy_targets()]
     theirs, missing = peer_cases(PEERS)
     found = [*cases(), *keyed_cases(MILLION), *theirs]
     needed = {key for target in targets for key in target.keys}

@@ -7,7 +7,9 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from sluicegate._circuit_breaker import CircuitBreaker
 from sluicegate._durations import NANOS_PER_SECOND
+from sluicegate._limit import Acquirer
 from sluicegate._time import Clock, resolve_clock
+from sluicegate._waiting import Guarding
 from sluicegate.policies._policy import Dressing, Policy
 
 
@@ -192,6 +194,15 @@ def _around_coroutine(policy: Caller | Gate, func: Callable[..., Any]) -> Callab
             return await call(func, *args, **kwargs)
 
         return called
+    if isinstance(policy, Guarding):
+        # What entering a limiter comes to, without an object for its guard.
+        acquire = cast(Acquirer, policy).acquire
+
+        async def limited(*args: Any, **kwargs: Any) -> Any:
+            await acquire()
+            return await func(*args, **kwargs)
+
+        return limited
     gate = cast(Gate, policy)
 
     async def gated(*args: Any, **kwargs: Any) -> Any:

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pyo3::exceptions::{PyException, PyTypeError};
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -25,40 +25,34 @@ impl FirstAttempt {
     }
 
     /// Call `func` until it succeeds or is not worth another attempt.
-    // Taken whole, since slicing the function off costs a tuple where nothing is left of them.
     #[pyo3(
-        signature = (*given, **kwargs),
+        signature = (func, /, *args, **kwargs),
         text_signature = "($self, func, /, *args, **kwargs)"
     )]
     fn call<'py>(
         slf: &Bound<'py, Self>,
-        given: &Bound<'py, PyTuple>,
+        func: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let Ok(func) = given.get_borrowed_item(0) else {
-            return Err(PyTypeError::new_err("call() needs a function to call"));
-        };
-        let func = &*func;
-        let args = || given.get_slice(1, given.len());
         let named = || kwargs.map_or_else(|| PyDict::new(py), Clone::clone);
         if !slf.get().is_simple {
-            return slf.call_method1(intern!(py, "_call_planned"), (func, args(), named()));
+            return slf.call_method1(intern!(py, "_call_planned"), (func, args, named()));
         }
         slf.get().begin();
         let called = match kwargs.filter(|kwargs| !kwargs.is_empty()) {
-            None if given.len() == 1 => func.call0(),
-            None => func.call1(args()),
-            kwargs => func.call(args(), kwargs),
+            None if args.is_empty() => func.call0(),
+            kwargs => func.call(args, kwargs),
         };
         match called {
             Ok(result) if is_plain(&result) || !is_awaitable(&result)? => Ok(result),
             Ok(result) => {
-                slf.call_method1(intern!(py, "_call_later"), (result, func, args(), named()))
+                slf.call_method1(intern!(py, "_call_later"), (result, func, args, named()))
             }
             Err(error) if error.is_instance_of::<PyException>(py) => {
                 let error = error.into_value(py);
-                slf.call_method1(intern!(py, "_call_again"), (error, func, args(), named()))
+                slf.call_method1(intern!(py, "_call_again"), (error, func, args, named()))
             }
             Err(error) => Err(error),
         }
