@@ -1,8 +1,22 @@
-"""Read by mypy alone: what a policy decorates keeps its signature, and its awaitability."""
+"""Read by type checkers alone: what a policy decorates keeps its signature, and its awaitability."""
 
 from typing import assert_type
 
-from sluicegate import CircuitBreaker, Pipeline, RateLimiter, Retry, RetryConfig, Timeout, retry_async
+from sluicegate import (
+    AdaptiveConcurrency,
+    Bulkhead,
+    CircuitBreaker,
+    Fallback,
+    Hedge,
+    Pipeline,
+    RateLimiter,
+    Retry,
+    RetryBudget,
+    RetryConfig,
+    Timeout,
+    retry_async,
+)
+from sluicegate.testing import Chaos
 
 retry = Retry(RetryConfig(max_attempts=2), name="search")
 limiter = RateLimiter("100/s")
@@ -23,6 +37,24 @@ async def fetch(url: str) -> bytes:
     return url.encode()
 
 
+@Fallback(0)
+@Bulkhead(5)
+@AdaptiveConcurrency()
+@Chaos(fault=OSError, fault_rate=0.1)
+def weigh(word: str, /, grams: float = 1.0) -> int:
+    """Return a number."""
+    return round(len(word) * grams)
+
+
+@Fallback(lambda error: b"")
+@Hedge(0.5)
+@Bulkhead(5, max_queue=10, max_wait=1.0)
+@Retry(budget=RetryBudget(0.1))
+async def read(path: str, *parts: int) -> bytes:
+    """Return bytes, later."""
+    return path.encode() + bytes(parts)
+
+
 class Client:
     """Has methods."""
 
@@ -37,6 +69,12 @@ async def main() -> None:
     assert_type(count("word", times=2), int)
     assert_type(await fetch("here"), bytes)
     assert_type(Client().get("here"), str)
+    assert_type(weigh("word", grams=2.0), int)
+    assert_type(await read("here", 1, 2), bytes)
+    assert_type(Bulkhead(5).call(weigh, "word"), int)
+    assert_type(AdaptiveConcurrency().call(weigh, "word", 2.0), int)
+    assert_type(await Fallback(b"").call(read, "here"), bytes)
+    assert_type(await Hedge(0.5).call(read, "here", 1), bytes)
     assert_type(retry.call(count, "word", times=2), int)
     assert_type(await retry.call(fetch, "here"), bytes)
     assert_type(await Timeout(1.0).call(fetch, "here"), bytes)
@@ -57,3 +95,10 @@ async def main() -> None:
     Timeout(1.0)(count)  # type: ignore[type-var]
     Retry(max_attempt=3)  # type: ignore[call-arg]
     Retry(max_attempts="3")  # type: ignore[arg-type]
+    weigh(word="word")  # type: ignore[call-arg]
+    await read("here", "one")  # type: ignore[arg-type]
+    Bulkhead(5).call(weigh, 3)  # type: ignore[arg-type]
+    await Hedge(0.5).call(count, "word")  # type: ignore[arg-type]
+    Hedge(0.5)(count)  # type: ignore[type-var]
+    Bulkhead("5")  # type: ignore[arg-type]
+    Pipeline(len)  # type: ignore[arg-type]
