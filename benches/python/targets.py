@@ -120,6 +120,7 @@ def call_rows(rounds: int, span: float) -> Iterator[str]:
     """Measure the calls that targets are about, and write their rows."""
     targets = [*limiter_targets(), *breaker_targets(), *policy_targets()]
     theirs, missing = peer_cases(PEERS)
+    missing = {name.partition(",")[0]: why for name, why in missing.items()}
     found = [*cases(), *keyed_cases(MILLION), *theirs]
     needed = {key for target in targets for key in target.keys}
     needed |= {case.loop for case in found if case.key in needed} | {LOOP}
