@@ -42,8 +42,8 @@ def test_pyright_finds_the_same(pyright):
 def test_pyright_would_tell_if_it_did_not(pyright, tmp_path):
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
-        "from sluicegate import Retry\n\nretry = Retry()\n\n\n@retry\ndef one() -> int: return 1\n\n\none('x')\n"
+        "from sluicegate import Retry\n@Retry()\ndef one() -> int: return 1\none(7)\n", encoding="utf-8"
     )
     config = tmp_path / "pyrightconfig.json"
-    config.write_text(json.dumps({"include": [str(wrong)], "typeCheckingMode": "standard"}))
+    config.write_text(json.dumps({"include": [str(wrong)], "typeCheckingMode": "standard"}), encoding="utf-8")
     assert "Expected 0 positional arguments" in check(*pyright).stdout
