@@ -54,3 +54,18 @@ def probe_and_hang(breaker, entered):
     permit = breaker.try_enter()
     entered.put(permit is not None)
     threading.Event().wait()
+
+
+def call_and_fail(breaker, seed):
+    """Call through a breaker, now well, now ill, until killed."""
+    while True:
+        seed = (seed * 31 + 7) % 1009
+        permit = breaker.try_enter()
+        if permit is None:
+            continue
+        if seed % 3:
+            permit.failure()
+        elif seed % 5:
+            permit.success()
+        else:
+            permit.ignore()

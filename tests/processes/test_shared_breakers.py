@@ -2,11 +2,12 @@
 
 import multiprocessing
 import os
+import random
 import signal
 import time
 
 import pytest
-from shared_workers import fail_calls, probe_and_hang
+from shared_workers import call_and_fail, fail_calls, probe_and_hang
 
 from sluicegate import (
     CircuitBreaker,
@@ -132,3 +133,35 @@ def test_the_lease_of_a_dead_probe_runs_out_with_its_timeout():
     assert time.monotonic() - began < 0.6
     permit.success()
     assert breaker.state is CircuitState.CLOSED
+
+
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_killed_processes_never_leave_a_breaker_stuck():
+    breaker = CircuitBreaker(
+        consecutive_failures=3,
+        break_duration=0.002,
+        probe_timeout=0.05,
+        half_open_max_calls=2,
+        shared="search",
+    )
+    context = multiprocessing.get_context("fork")
+    chance = random.Random(5)
+    for seed in range(int(os.environ.get("SLUICEGATE_KILLS", "20"))):
+        workers = [context.Process(target=call_and_fail, args=(breaker, seed + step)) for step in range(2)]
+        for worker in workers:
+            worker.start()
+        time.sleep(chance.uniform(0.0005, 0.01))
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.join(60)
+    assert breaker.snapshot().trips > 0
+    # Whatever state they left: those probes are replaced, and two that are well close it.
+    began = time.monotonic()
+    while breaker.state is not CircuitState.CLOSED:
+        assert time.monotonic() - began < 5.0
+        permit = breaker.try_enter()
+        if permit is not None:
+            permit.success()
+        else:
+            time.sleep(0.001)
+    assert CircuitBreaker(breaker.config, shared="search").call(len, "four") == 4

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shared_workers import draw, draw_from, work
 
-from sluicegate import BackendError, ConfigurationError, RateLimiter, RateLimiterConfig
+from sluicegate import BackendError, CompositeRateLimiter, ConfigurationError, RateLimiter, RateLimiterConfig
 from sluicegate.testing import ManualClock
 
 KILLS = int(os.environ.get("SLUICEGATE_KILLS", "20"))
@@ -141,10 +141,30 @@ def test_a_cancelled_wait_never_takes_from_another_process(clock):
     assert first.try_acquire()
     mine, theirs = first.reserve(), second.reserve()
     assert (mine.execute_at, theirs.execute_at) == (0.1, 0.2)
-    mine.cancel()
     # What stands at 0.2 is granted elsewhere: nothing may be granted before 0.3.
-    assert first.reserve().execute_at >= 0.2
-    assert theirs.execute_at == 0.2
+    assert mine.cancel() == 0
+    assert first.reserve().execute_at == 0.3
+    assert theirs.cancel() == 0
+
+
+def test_the_last_in_line_gives_back_what_it_was_granted(clock):
+    first, second = (RateLimiter("10/s;burst=1", shared="api", clock=clock) for _ in range(2))
+    assert first.try_acquire()
+    assert second.reserve().cancel() == 1
+    assert first.reserve().execute_at == 0.1
+
+
+def test_a_composite_draws_from_shared_limiters_and_others(clock):
+    first, second = (
+        CompositeRateLimiter(
+            requests=RateLimiter("10/s", shared="requests", clock=clock),
+            tokens=RateLimiter("5/s", clock=clock),
+        )
+        for _ in range(2)
+    )
+    assert first.try_acquire(requests=6, tokens=5)
+    assert not second.try_acquire(requests=5, tokens=5)
+    assert second.try_acquire(requests=4, tokens=5)
 
 
 @given(
