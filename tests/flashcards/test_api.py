@@ -7,12 +7,13 @@ import random
 import httpx2
 import pytest
 
-from sluicegate import APIError, RateLimitError, ServerError
+from sluicegate import APIError, CircuitOpenError, RateLimitError, ServerError
 from sluicegate.flashcards._api import BREAK_DURATION, LOOK_AGAIN, Api, InterruptedCallError, OutageError
 from sluicegate.flashcards._hold import pause
 from sluicegate.flashcards._settings import Settings
 from sluicegate.flashcards._stage1 import read_nuance
 from sluicegate.flashcards._tally import Tally
+from sluicegate.flashcards._tokens import BudgetError
 from sluicegate.flashcards._vocabulary import VocabularyItem
 from sluicegate.flashcards._wire import ReplyError, UnansweredError
 from sluicegate.testing import ManualClock
@@ -421,3 +422,65 @@ async def test_the_last_error_is_the_far_sides_own(clock):
         far_side.replies = [failure(503)]
         with pytest.raises(ServerError):
             await api.nuance(ITEM)
+
+
+async def test_answers_settle_the_tokens_that_were_held_for_them(clock):
+    async with api_of(clock, FarSide(clock, stage1()), token_budget=5_000) as api:
+        await api.nuance(ITEM)
+        assert (api.tokens.spent, api.tokens.reserved) == (30, 0)
+
+
+async def test_a_failed_request_costs_no_tokens(clock):
+    async with api_of(clock, FarSide(clock, failure(400)), token_budget=5_000) as api:
+        with pytest.raises(APIError):
+            await api.nuance(ITEM)
+        assert (api.tokens.spent, api.tokens.reserved) == (0, 0)
+
+
+async def test_an_answer_of_no_use_costs_what_it_says(clock):
+    async with api_of(clock, FarSide(clock, stage1("")), token_budget=5_000) as api:
+        with pytest.raises(ReplyError):
+            await api.nuance(ITEM)
+        assert (api.tokens.spent, api.tokens.reserved) == (60, 0)
+
+
+async def test_nothing_is_sent_that_might_pass_the_budget(clock):
+    far_side = FarSide(clock)
+    async with api_of(clock, far_side, token_budget=100) as api:
+        with pytest.raises(BudgetError, match="budget of 100 tokens"):
+            await api.nuance(ITEM)
+    assert far_side.requests == []
+
+
+async def test_latencies_are_taken_by_stage(clock):
+    async with api_of(clock, FarSide(clock, failure(500), stage1())) as api:
+        await api.nuance(ITEM)
+        assert api.latencies["stage1"].percentiles()["count"] == 2
+        assert api.latencies["stage2"].percentiles() == {
+            "count": 0,
+            "p50_ms": None,
+            "p95_ms": None,
+            "p99_ms": None,
+        }
+
+
+@pytest.mark.parametrize(("share_calls", "requests"), [(True, 1), (False, 2)])
+async def test_identical_calls_are_made_once_unless_told_otherwise(clock, share_calls, requests):
+    far_side = FarSide(clock)
+    far_side.arrive = asyncio.Event()
+    async with api_of(clock, far_side, share_calls=share_calls) as api:
+        both = asyncio.gather(api.nuance(ITEM), api.nuance(ITEM))
+        await until(lambda: len(far_side.requests) == requests)
+        far_side.arrive.set()
+        await both
+    assert len(far_side.requests) == requests
+
+
+async def test_an_open_breaker_fails_a_word_at_once_where_it_is_not_waited_for(clock):
+    far_side = FarSide(clock)
+    async with api_of(clock, far_side, wait_for_breaker=False) as api:
+        api.breaker.isolate()
+        with pytest.raises(CircuitOpenError):
+            await api.nuance(ITEM)
+    assert far_side.requests == []
+    assert clock.now() == 0.0

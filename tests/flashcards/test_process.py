@@ -263,3 +263,33 @@ def test_an_interrupt_ends_the_run_with_130_and_nothing_half_written(words, time
     assert requests == 2
     assert "nothing written" in told
     assert sorted(path.name for path in words.parent.iterdir()) == ["words.csv"]
+
+
+def test_the_summary_for_machines_tells_rates_latencies_and_cost(words, server):
+    result = flashcards(
+        words, "--base-url", server.base_url, "--rate", "inf", "--json", "--quiet",
+        "--prompt-price", "1", "--completion-price", "2",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["error_rate"] == 0.0
+    for stage in ("stage1", "stage2"):
+        latency = told["latency"][stage]
+        assert latency["count"] == len(TERMS)
+        assert 0 < latency["p50_ms"] <= latency["p95_ms"] <= latency["p99_ms"]
+    assert told["cost"] == (told["prompt_tokens"] + 2 * told["completion_tokens"]) / 1_000_000
+    assert told["limiter_refusals"] == 0
+
+
+def test_a_budget_that_is_spent_ends_the_run_and_says_so(words, server):
+    result = flashcards(words, "--base-url", server.base_url, "--rate", "inf", "--token-budget", "2000")
+    assert result.exit_code == 1
+    assert "raise token_budget to go on" in result.stderr
+    assert sorted(path.name for path in words.parent.iterdir()) == ["words.csv"]
+
+
+@pytest.mark.parametrize("form", ["tsv", "jsonl", "apkg"])
+def test_the_cards_go_beside_the_file_with_the_suffix_of_their_form(words, server, form):
+    result = flashcards(words, "--base-url", server.base_url, "--rate", "inf", "--format", form, "--quiet")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in words.parent.iterdir()) == sorted(["words.csv", f"words.{form}"])

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -35,11 +36,13 @@ from . import _stage1, _stage2
 from ._announced import read_announcement
 from ._flights import Flights
 from ._hold import Admission, Clock, pause
+from ._latencies import Latencies
 from ._one_line import shown
 from ._settings import DEFAULT_BASE_URL, Settings
 from ._stage1 import WordNuance
 from ._stage2 import Cards
 from ._tally import Tally
+from ._tokens import Tokens
 from ._vocabulary import VocabularyItem
 from ._wire import (
     MAX_REPLY_BYTES,
@@ -84,6 +87,7 @@ class InterruptedCallError(Exception):
 class _Call:
     """A call on its way: what is sent, under which limit of its own, and whether it was sent before."""
 
+    name: str
     body: bytes
     stage: RateLimiter | None
     sent: bool = False
@@ -105,6 +109,8 @@ class Api:
         admission: what every request passes before it is sent.
         breaker: what stops the calls while the far side is out of order.
         flights: the calls under way, and how many were shared.
+        tokens: what requests may cost, and did.
+        latencies: how long answered requests took, by stage.
         sending: the tasks that have a request on the wire.
         closing: set to send nothing more.
     """
@@ -133,6 +139,10 @@ class Api:
             handle=_shows_an_outage,
             ignore=_shows_nothing,
         )
+        self.tokens = Tokens(settings.tokens_rate, settings.token_budget, clock)
+        self.latencies = {"stage1": Latencies(), "stage2": Latencies()}
+        self._share_calls = settings.share_calls
+        self._wait_for_breaker = settings.wait_for_breaker
         self._clock = clock
         self._key = settings.api_key
         self._stage1 = _stage_limiter("stage1", settings.stage1_rate, clock)
@@ -176,14 +186,14 @@ class Api:
             OutageError: it was out of order for too long.
         """
         flight = (_stage1.MODEL, item.term, item.type)
-        call = _Call(request_body(_stage1.MODEL, _stage1.message(item)), self._stage1)
-        return await self.flights.once(flight, lambda: self._ask(call, _stage1.read_nuance))
+        call = _Call("stage1", request_body(_stage1.MODEL, _stage1.message(item)), self._stage1)
+        return await self._once(flight, lambda: self._ask(call, _stage1.read_nuance))
 
     async def cards(self, item: VocabularyItem, nuance: WordNuance) -> Cards:
         """Return the cards stage 2 makes of a word; raises what `nuance` raises."""
         flight = (_stage2.MODEL, item.term, nuance)
-        call = _Call(request_body(_stage2.MODEL, _stage2.message(item, nuance)), self._stage2)
-        return await self.flights.once(flight, lambda: self._ask(call, _stage2.read_cards))
+        call = _Call("stage2", request_body(_stage2.MODEL, _stage2.message(item, nuance)), self._stage2)
+        return await self._once(flight, lambda: self._ask(call, _stage2.read_cards))
 
     @property
     def waiting_for(self) -> tuple[str, float]:
@@ -192,6 +202,9 @@ class Api:
             return "waiting out a break", self.breaker.retry_after or 0.0
         held = self.admission.held_for
         return ("held by the API", held) if held >= _SHORT_HOLD else ("", 0.0)
+
+    async def _once(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> T:
+        return await (self.flights.once(key, call) if self._share_calls else call())
 
     async def _ask(self, call: _Call, read: Callable[[str], T]) -> T:
         """Make a call and read its reply; one that is of no use is asked for once more."""
@@ -216,6 +229,8 @@ class Api:
         Once the breaker is open, one word waits for the end of the break and tries; all others stand behind
         it and cost nothing, least of all permits.
         """
+        if not self._wait_for_breaker:
+            return await self._retry.call(self._attempt, call)
         while True:
             if self._is_closed():
                 with contextlib.suppress(CircuitOpenError):
@@ -242,14 +257,26 @@ class Api:
     async def _attempt(self, call: _Call) -> Answer:
         if self.closing:
             raise InterruptedCallError
-        await self.admission.wait(call.stage)
+        taken = await self.tokens.take(call.body)
+        sent, used = False, 0
         try:
+            await self.admission.wait(call.stage)
+            sent = True
             answer = await self._guarded.call(self._send, call)
+            used = answer.usage.tokens
+        except ReplyError as error:
+            used = error.usage.tokens
+            raise
         except (APIError, AttemptTimeoutError, UnansweredError) as error:
             self._note(error)
             if self.closing:
                 raise InterruptedCallError from error
             raise
+        finally:
+            if sent:
+                self.tokens.settle(taken, used)
+            else:
+                self.tokens.give_back(taken)
         self._refused_last = False
         return answer
 
@@ -259,6 +286,7 @@ class Api:
         self.tally.requests += 1
         self.tally.retries += call.sent
         call.sent = True
+        started = time.perf_counter()
         try:
             async with self._client.stream("POST", self._url, content=call.body) as response:
                 content = await _bounded(response)
@@ -266,6 +294,7 @@ class Api:
             raise UnansweredError(shown(str(error), self._key) or type(error).__name__) from error
         finally:
             self.sending.discard(task)
+        self.latencies[call.name].note(time.perf_counter() - started)
         headers = _plain(response.headers)
         announcement = read_announcement(headers)
         if announcement is not None:

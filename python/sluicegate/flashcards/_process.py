@@ -41,7 +41,7 @@ class Exit(enum.IntEnum):
 
     OK = 0
     INCOMPLETE = 1
-    """Some rows were bad, or some words failed."""
+    """Some rows were bad, some words failed, or the token budget was spent before the last one."""
     USAGE = 2
     CONFIGURATION = 3
     API = 4
@@ -198,11 +198,14 @@ async def _run(
         failed=run.failed,
         bad_rows=vocabulary.bad_rows,
         tally=tally,
+        limiter_refusals=stats.denied,
         limiter_waits=api.admission.waits,
         limiter_waited_seconds=stats.waited,
         shared_calls=api.flights.shared,
         breaker_trips=snapshot.trips,
         breaker_rejections=snapshot.total_rejected,
+        latencies={stage: latencies.percentiles() for stage, latencies in api.latencies.items()},
+        prices=(settings.prompt_price, settings.completion_price),
         seconds=seconds,
     )
 
@@ -210,6 +213,8 @@ async def _run(
 def _exit_code(run: Run, vocabulary: Vocabulary) -> Exit:
     if run.end is End.INTERRUPTED:
         return Exit.INTERRUPTED
+    if run.end is End.BUDGET:
+        return Exit.INCOMPLETE
     if run.end is not End.COMPLETED or run.failed_by_api:
         return Exit.API
     return Exit.INCOMPLETE if run.failed or vocabulary.bad_rows else Exit.OK

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sluicegate import APIError, AttemptTimeoutError
+from sluicegate import APIError, AttemptTimeoutError, CircuitOpenError
 
 from ._api import InterruptedCallError, OutageError
 from ._aside import CardWriter
 from ._stage1 import WordNuance
 from ._stage2 import Cards
 from ._tally import Tally
+from ._tokens import BudgetError
 from ._vocabulary import VocabularyItem
 from ._wire import ReplyError, UnansweredError, stops_the_run
 
@@ -27,6 +28,8 @@ class End(enum.Enum):
     REFUSED = "refused"
     """By the far side: 401, 402 or 403."""
     OUTAGE = "outage"
+    BUDGET = "budget"
+    """The tokens it may spend are spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,11 @@ class Run:
         except OutageError as error:
             self.stop(End.OUTAGE, str(error))
             raise InterruptedCallError from error
+        except BudgetError as error:
+            self.stop(End.BUDGET, str(error))
+            raise InterruptedCallError from error
+        except CircuitOpenError as error:
+            return FailedWord(item, f"not sent: {error}", by_api=True)
         except APIError as error:
             if stops_the_run(error):
                 self.stop(End.REFUSED, str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +35,14 @@ class Summary:
         failed: words without cards, in input order.
         bad_rows: rows that were no words.
         tally: what was counted.
+        limiter_refusals: how often the limiter said not yet.
         limiter_waits: requests that waited for a permit.
         limiter_waited_seconds: how long, summed up.
         shared_calls: calls that were answered by an identical one already in flight.
         breaker_trips: how often the breaker opened.
         breaker_rejections: attempts it refused.
+        latencies: of answered requests, by stage.
+        prices: of a million tokens asked and answered; None where it is not known.
         seconds: from the first word to the last.
     """
 
@@ -51,12 +54,28 @@ class Summary:
     failed: Sequence[FailedWord]
     bad_rows: Sequence[BadRow]
     tally: Tally
+    limiter_refusals: int
     limiter_waits: int
     limiter_waited_seconds: float
     shared_calls: int
     breaker_trips: int
     breaker_rejections: int
+    latencies: Mapping[str, Mapping[str, float | int | None]]
+    prices: tuple[float | None, float | None]
     seconds: float
+
+    @property
+    def cost(self) -> float | None:
+        """What the tokens cost, in the currency of the prices; None where a price is not known."""
+        asked, answered = self.prices
+        if asked is None or answered is None:
+            return None
+        return (self.tally.prompt_tokens * asked + self.tally.completion_tokens * answered) / 1_000_000
+
+    @property
+    def error_rate(self) -> float:
+        """The share of the words brought to an end that have no cards; 0 where there were none."""
+        return len(self.failed) / self.tally.words if self.tally.words else 0.0
 
     @property
     def done(self) -> int:
@@ -81,6 +100,10 @@ class Summary:
             "bad_rows": [{"line": row.line, "reason": row.reason} for row in self.bad_rows],
             **counts,
             "shared_calls": self.shared_calls,
+            "error_rate": round(self.error_rate, 6),
+            "latency": {stage: dict(told) for stage, told in self.latencies.items()},
+            "cost": self.cost,
+            "limiter_refusals": self.limiter_refusals,
             "limiter_waits": self.limiter_waits,
             "limiter_waited_seconds": round(self.limiter_waited_seconds, 3),
             "breaker_trips": self.breaker_trips,

@@ -43,4 +43,4 @@ class Tally:
         """Add what an answer cost."""
         self.prompt_tokens += usage.prompt_tokens
         self.completion_tokens += usage.completion_tokens
-        self.total_tokens += usage.total_tokens or usage.prompt_tokens + usage.completion_tokens
+        self.total_tokens += usage.tokens

@@ -50,6 +50,11 @@ class Usage:
     completion_tokens: int = 0
     total_tokens: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """All of them, also where the far side forgot to add them up."""
+        return self.total_tokens or self.prompt_tokens + self.completion_tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
