@@ -82,10 +82,7 @@ impl Aside {
 
     /// Puts the file in its place, unless one is there.
     pub(crate) fn place(&self, place: &Path) -> Result<(), SegmentError> {
-        match fs::hard_link(&self.path, place) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
-            _ => Ok(()),
-        }
+        settle(fs::hard_link(&self.path, place))
     }
 
     /// Puts the file in the place of `empty`, if that is still there and still empty.
@@ -94,12 +91,23 @@ impl Aside {
     /// process that dies.
     pub(crate) fn replace(&self, empty: &File, place: &Path) -> Result<(), SegmentError> {
         flock(empty, FlockOperation::LockExclusive)?;
-        let (locked, found) = (empty.metadata()?, fs::symlink_metadata(place)?);
+        let locked = empty.metadata()?;
+        let found = match fs::symlink_metadata(place) {
+            Ok(found) => found,
+            Err(error) => return settle(Err(error)),
+        };
         let same = (locked.dev(), locked.ino()) == (found.dev(), found.ino());
-        if same && found.len() == 0 {
-            fs::rename(&self.path, place)?;
+        if same && found.len() == 0 { settle(fs::rename(&self.path, place)) } else { Ok(()) }
+    }
+}
+
+/// Takes for done what somebody else did or undid meanwhile: the caller looks again.
+fn settle(done: io::Result<()>) -> Result<(), SegmentError> {
+    match done {
+        Err(error) if ![ErrorKind::AlreadyExists, ErrorKind::NotFound].contains(&error.kind()) => {
+            Err(error.into())
         }
-        Ok(())
+        _ => Ok(()),
     }
 }
 

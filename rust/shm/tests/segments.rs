@@ -122,3 +122,21 @@ fn threads_that_come_at_once_find_one_segment() {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }
+
+#[test]
+fn whoever_opens_it_while_others_remove_it_gets_one() {
+    let (folder, path) = place();
+    std::thread::scope(|scope| {
+        let opening = || (0..200).try_for_each(|_| open(&path, b"10/s").map(drop));
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(opening)).collect();
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            // As `unlink` does: the segment, and what is being made beside it.
+            for found in fs::read_dir(folder.path()).unwrap().flatten() {
+                let _ = fs::remove_file(found.path());
+            }
+        }
+        for thread in threads {
+            thread.join().unwrap().unwrap();
+        }
+    });
+}
