@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -42,6 +42,7 @@ from ._settings import DEFAULT_BASE_URL, Settings
 from ._stage1 import WordNuance
 from ._stage2 import Cards
 from ._tally import Tally
+from ._telemetry import SILENT, Telemetry
 from ._tokens import Tokens
 from ._vocabulary import VocabularyItem
 from ._wire import (
@@ -49,6 +50,7 @@ from ._wire import (
     Answer,
     ReplyError,
     UnansweredError,
+    Usage,
     is_outage,
     is_passing,
     read_answer,
@@ -103,6 +105,7 @@ class Api:
         clock: for tests; limits, breaks and retries wait on it.
         rng: for tests; draws the jitter of retries.
         transport: for tests; takes the place of the network.
+        telemetry: told of stages, attempts and tokens.
 
     Attributes:
         tally: what happened so far.
@@ -124,6 +127,7 @@ class Api:
         clock: Clock | None = None,
         rng: random.Random | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.tally = Tally() if tally is None else tally
         self.closing = False
@@ -143,6 +147,9 @@ class Api:
         self.latencies = {"stage1": Latencies(), "stage2": Latencies()}
         self._share_calls = settings.share_calls
         self._wait_for_breaker = settings.wait_for_breaker
+        self._telemetry = telemetry
+        self._price = settings.price
+        telemetry.observe(self._read)
         self._clock = clock
         self._key = settings.api_key
         self._stage1 = _stage_limiter("stage1", settings.stage1_rate, clock)
@@ -206,20 +213,35 @@ class Api:
     async def _once(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> T:
         return await (self.flights.once(key, call) if self._share_calls else call())
 
+    def _read(self) -> Iterable[tuple[str, float]]:
+        limits, breaker = self.admission.limiter.stats(), self.breaker.snapshot()
+        return (
+            ("sluicegate.limiter.allowed", limits.allowed),
+            ("sluicegate.limiter.denied", limits.denied),
+            ("sluicegate.limiter.waited", limits.waited),
+            ("sluicegate.breaker.trips", breaker.trips),
+            ("sluicegate.breaker.rejected", breaker.total_rejected),
+        )
+
+    def _spend(self, usage: Usage) -> None:
+        self.tally.spend(usage)
+        self._telemetry.spent(usage, self._price(usage))
+
     async def _ask(self, call: _Call, read: Callable[[str], T]) -> T:
         """Make a call and read its reply; one that is of no use is asked for once more."""
-        try:
-            return await self._read(call, read)
-        except ReplyError:
-            return await self._read(call, read)
+        with self._telemetry.span(call.name):
+            try:
+                return await self._reply(call, read)
+            except ReplyError:
+                return await self._reply(call, read)
 
-    async def _read(self, call: _Call, read: Callable[[str], T]) -> T:
+    async def _reply(self, call: _Call, read: Callable[[str], T]) -> T:
         try:
             answer = await self._answer(call)
-            self.tally.spend(answer.usage)
+            self._spend(answer.usage)
             return read(answer.content)
         except ReplyError as error:
-            self.tally.spend(error.usage)
+            self._spend(error.usage)
             self.tally.broken_replies += 1
             raise
 
@@ -262,7 +284,8 @@ class Api:
         try:
             await self.admission.wait(call.stage)
             sent = True
-            answer = await self._guarded.call(self._send, call)
+            with self._telemetry.span("attempt"):
+                answer = await self._guarded.call(self._send, call)
             used = answer.usage.tokens
         except ReplyError as error:
             used = error.usage.tokens

@@ -28,7 +28,9 @@ from ._run import End, Run
 from ._settings import EMBEDDED_RATE, Settings, users_config
 from ._summary import Summary, say
 from ._tally import Tally
+from ._telemetry import start
 from ._vocabulary import Vocabulary, VocabularyError, read_vocabulary
+from ._wire import Usage
 
 STDIN = Path("-")
 """The name that stands for the standard input."""
@@ -166,10 +168,11 @@ async def _run(
     job: Job, settings: Settings, vocabulary: Vocabulary, path: Path | None, console: Console
 ) -> Summary:
     tally = Tally()
-    with open_output(job.format, path) as output:
+    telemetry = start(settings.telemetry, lambda text: say(console, f"flashcards: {text}"))
+    with contextlib.closing(telemetry), open_output(job.format, path) as output:
         async with (
             _endpoint(settings, vocabulary) as base_url,
-            Api(settings, base_url=base_url, tally=tally) as api,
+            Api(settings, base_url=base_url, tally=tally, telemetry=telemetry) as api,
         ):
             run = Run(
                 vocabulary.items,
@@ -178,6 +181,7 @@ async def _run(
                 tally,
                 concurrency=settings.concurrency,
                 window=settings.concurrency * job.batch_size,
+                telemetry=telemetry,
             )
             started = time.monotonic()
             async with _shown(job, run, api, console):
@@ -205,7 +209,7 @@ async def _run(
         breaker_trips=snapshot.trips,
         breaker_rejections=snapshot.total_rejected,
         latencies={stage: latencies.percentiles() for stage, latencies in api.latencies.items()},
-        prices=(settings.prompt_price, settings.completion_price),
+        cost=settings.price(Usage(tally.prompt_tokens, tally.completion_tokens)),
         seconds=seconds,
     )
 

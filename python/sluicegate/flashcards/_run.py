@@ -15,6 +15,7 @@ from ._aside import CardWriter
 from ._stage1 import WordNuance
 from ._stage2 import Cards
 from ._tally import Tally
+from ._telemetry import SILENT, Telemetry
 from ._tokens import BudgetError
 from ._vocabulary import VocabularyItem
 from ._wire import ReplyError, UnansweredError, stops_the_run
@@ -76,6 +77,7 @@ class Run:
         tally: counts what happens.
         concurrency: words in progress at once.
         window: words that may be begun or finished, and not yet written.
+        telemetry: told of words and cards.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Run:
         *,
         concurrency: int,
         window: int,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.end = End.COMPLETED
         self.reason = ""
@@ -96,6 +99,7 @@ class Run:
         self._tally = tally
         self._concurrency = min(concurrency, max(1, len(items)))
         self._window = max(window, self._concurrency)
+        self._telemetry = telemetry
         self._held_back: dict[int, Cards | None] = {}
         self._failed: dict[int, FailedWord] = {}
         self._next_to_write = 0
@@ -164,7 +168,8 @@ class Run:
             while index - self._next_to_write >= self._window:
                 await self._moved.wait()
             try:
-                outcome = await self._word(item)
+                with self._telemetry.word(item):
+                    outcome = await self._word(item)
             except InterruptedCallError:
                 return
             self._deliver(index, outcome)
@@ -205,6 +210,7 @@ class Run:
             if cards is not None:
                 self._writer.write(self._items[self._next_to_write], cards.cards)
                 self._tally.rows += len(cards.cards)
+                self._telemetry.created(len(cards.cards))
             self._next_to_write += 1
         self._moved.set()
         self._moved.clear()

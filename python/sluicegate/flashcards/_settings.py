@@ -17,6 +17,7 @@ from sluicegate import ConfigurationError
 from ._one_line import os_reason
 from ._secrets import ApiKey
 from ._setting_names import KEY_VARIABLES, SETTINGS, Setting
+from ._wire import Usage
 
 DEFAULT_BASE_URL = "https://openrouter.ai/api/v1"
 """Where a key without a base URL is used."""
@@ -109,6 +110,13 @@ class Settings:
     def effective_rate(self) -> str:
         """The limit on requests that holds."""
         return self.rate or (EMBEDDED_RATE if self.embedded else DEFAULT_RATE)
+
+    def price(self, usage: Usage) -> float | None:
+        """Return what tokens cost, in the currency of the prices; None where a price is not known."""
+        if self.prompt_price is None or self.completion_price is None:
+            return None
+        asked, answered = usage.prompt_tokens, usage.completion_tokens
+        return (asked * self.prompt_price + answered * self.completion_price) / 1_000_000
 
     @classmethod
     def load(

@@ -42,7 +42,7 @@ class Summary:
         breaker_trips: how often the breaker opened.
         breaker_rejections: attempts it refused.
         latencies: of answered requests, by stage.
-        prices: of a million tokens asked and answered; None where it is not known.
+        cost: of the tokens, in the currency of the prices; None where a price is not known.
         seconds: from the first word to the last.
     """
 
@@ -61,16 +61,8 @@ class Summary:
     breaker_trips: int
     breaker_rejections: int
     latencies: Mapping[str, Mapping[str, float | int | None]]
-    prices: tuple[float | None, float | None]
+    cost: float | None
     seconds: float
-
-    @property
-    def cost(self) -> float | None:
-        """What the tokens cost, in the currency of the prices; None where a price is not known."""
-        asked, answered = self.prices
-        if asked is None or answered is None:
-            return None
-        return (self.tally.prompt_tokens * asked + self.tally.completion_tokens * answered) / 1_000_000
 
     @property
     def error_rate(self) -> float:
@@ -142,6 +134,9 @@ class Summary:
         if tally.rejected_rows:
             cards += f", {tally.rejected_rows:,} rejected"
         waited = f" ({span(self.limiter_waited_seconds)} in all)" if self.limiter_waits else ""
+        tokens = f"{tally.prompt_tokens:,} + {tally.completion_tokens:,} = {tally.total_tokens:,}"
+        if self.cost is not None:
+            tokens += f", cost {self.cost:,.4f}"
         return [
             ("words", f"{words}, in {span(self.seconds)}"),
             ("cards", f"{cards} in {self.output}" if self.output else f"{cards}, nothing written"),
@@ -154,7 +149,7 @@ class Summary:
             ),
             ("waits", f"{self.limiter_waits:,} for the rate limit{waited}"),
             ("breaker", f"{self.breaker_trips:,} trips, {self.breaker_rejections:,} refusals"),
-            ("tokens", f"{tally.prompt_tokens:,} + {tally.completion_tokens:,} = {tally.total_tokens:,}"),
+            ("tokens", tokens),
         ]
 
 

@@ -1,0 +1,140 @@
+"""Telemetry: a span a word with its stages and attempts, the named instruments, and nothing when off."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from sluicegate.flashcards import _telemetry
+from sluicegate.flashcards._api import Api
+from sluicegate.flashcards._output import TsvOutput
+from sluicegate.flashcards._run import Run
+from sluicegate.flashcards._settings import Settings
+from sluicegate.flashcards._tally import Tally
+from sluicegate.flashcards._telemetry import SILENT, OpenTelemetry, exporting_providers, start
+from sluicegate.flashcards._vocabulary import VocabularyItem
+from sluicegate.flashcards.server import EmbeddedServer
+
+ITEMS = [VocabularyItem(1, "물", "noun"), VocabularyItem(2, "불", "noun")]
+
+
+@pytest.fixture
+def spans():
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def reader():
+    return InMemoryMetricReader()
+
+
+@pytest.fixture
+def telemetry(spans, reader):
+    traces = TracerProvider()
+    traces.add_span_processor(SimpleSpanProcessor(spans))
+    telemetry = OpenTelemetry(traces, MeterProvider([reader]))
+    yield telemetry
+    telemetry.close()
+
+
+async def run(telemetry, path):
+    with EmbeddedServer(ITEMS, rate="inf/s", faults="none") as server:
+        settings = Settings(base_url=server.base_url, rate="inf/s", prompt_price=1.0, completion_price=2.0)
+        tally = Tally()
+        with TsvOutput(path) as output:
+            async with Api(settings, tally=tally, telemetry=telemetry) as api:
+                words = Run(ITEMS, api, output, tally, concurrency=2, window=4, telemetry=telemetry)
+                await words.execute()
+    return tally
+
+
+def numbers(reader):
+    found = {}
+    for resource in reader.get_metrics_data().resource_metrics:
+        for scope in resource.scope_metrics:
+            assert scope.scope.name == "flashcard_pipeline"
+            for metric in scope.metrics:
+                found[metric.name] = (metric.unit, list(metric.data.data_points))
+    return found
+
+
+async def test_a_word_is_a_span_with_its_stages_and_their_attempts_below(telemetry, spans, tmp_path):
+    await run(telemetry, tmp_path / "cards.tsv")
+    found = {span.context.span_id: span for span in spans.get_finished_spans()}
+    paths = []
+    for leaf in found.values():
+        assert leaf.instrumentation_scope.name == "flashcard_pipeline"
+        span, path = leaf, [leaf.name]
+        while span.parent is not None:
+            span = found[span.parent.span_id]
+            path.insert(0, span.name)
+        paths.append("/".join(path))
+    once = ["word", "word/stage1", "word/stage1/attempt", "word/stage2", "word/stage2/attempt"]
+    assert sorted(paths) == sorted(once * 2)
+
+
+async def test_the_instruments_count_cards_tokens_and_cost(telemetry, reader, tmp_path):
+    tally = await run(telemetry, tmp_path / "cards.tsv")
+    found = numbers(reader)
+    unit, (created,) = found["flashcards.created"]
+    assert (unit, created.value) == ("1", tally.rows)
+    unit, (duration,) = found["flashcard.processing.duration"]
+    assert (unit, duration.count) == ("ms", 2)
+    tokens = {point.attributes["kind"]: point.value for point in found["flashcards.tokens"][1]}
+    assert tokens == {"prompt": tally.prompt_tokens, "completion": tally.completion_tokens}
+    (cost,) = found["flashcards.cost"][1]
+    assert cost.value == pytest.approx((tally.prompt_tokens + 2 * tally.completion_tokens) / 1e6)
+    (allowed,) = found["sluicegate.limiter.allowed"][1]
+    assert allowed.value == tally.requests
+    (trips,) = found["sluicegate.breaker.trips"][1]
+    assert trips.value == 0
+
+
+def test_a_span_names_the_kind_of_an_error_and_not_its_text(telemetry, spans):
+    with pytest.raises(ValueError), telemetry.span("attempt"):
+        raise ValueError("sk-secret")
+    (span,) = spans.get_finished_spans()
+    assert span.attributes["error.type"] == "ValueError"
+    assert "sk-secret" not in span.to_json()
+
+
+def test_off_is_silent_and_imports_nothing():
+    assert start(False, pytest.fail) is SILENT
+    code = (
+        "import sys; from sluicegate.flashcards import _process, _telemetry\n"
+        "telemetry = _telemetry.start(False, print)\n"
+        "with telemetry.word(None), telemetry.span('x'): telemetry.created(1)\n"
+        "import json; print(json.dumps([name for name in sys.modules if name.startswith('opentelemetry')]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize("missing", ["opentelemetry.trace", "opentelemetry.exporter.otlp.proto.http"])
+def test_a_library_that_is_missing_is_told_and_the_run_goes_on_without(monkeypatch, missing):
+    told = []
+    installed = _telemetry._installed
+    monkeypatch.setattr(_telemetry, "_installed", lambda name: name != missing and installed(name))
+    assert start(True, told.append) is SILENT
+    (line,) = told
+    assert 'pip install "sluicegate[opentelemetry]"' in line
+
+
+def test_a_module_of_a_package_that_is_missing_is_missing():
+    assert not _telemetry._installed("no_such_package.module")
+
+
+def test_the_resource_is_the_pipelines(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    traces, metrics = exporting_providers()
+    try:
+        assert traces.resource.attributes["service.name"] == "flashcard-pipeline"
+    finally:
+        traces.shutdown()
+        metrics.shutdown()
