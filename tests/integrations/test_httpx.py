@@ -4,6 +4,7 @@ import asyncio
 import copy
 import pickle
 import socket
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -29,6 +30,7 @@ from sluicegate import (
     Retry,
     RetryConfig,
 )
+from sluicegate.integrations._heeding import heed
 from sluicegate.integrations.httpx import AsyncResilientTransport, ResilientTransport
 from sluicegate.testing import ManualClock
 
@@ -341,6 +343,47 @@ def test_a_blocking_attempt_has_its_steps_bounded(library, clock):
         client.get(URL)
         client.get(URL, timeout=1.0)
     assert seen == [dict.fromkeys(("connect", "read", "write", "pool"), most) for most in (2.0, 1.0)]
+
+
+def test_what_a_response_announces_pulls_the_limiter_down_and_never_up(library, clock, send):
+    limiter = RateLimiter("10/s", clock=clock)
+    told = [
+        (200, {"x-ratelimit-remaining-requests": left, "x-ratelimit-reset-requests": "1s"}) for left in "49"
+    ]
+    send(Far(library, clock, *told), [GET], limiter=limiter)
+    assert limiter.peek(0).remaining == 4
+    send(Far(library, clock, told[1]), [GET], limiter=limiter)
+    assert limiter.peek(0).remaining == 3
+
+
+def test_where_nothing_is_left_the_next_request_waits_for_the_reset(library, clock, send):
+    limiter = KeyedRateLimiter("10/s;burst=100", clock=clock)
+    spent = (200, {"RateLimit": '"default";r=0;t=5'})
+    far = Far(library, clock, spent, spent, 200)
+    send(far, [GET, {**GET, "url": "http://other.example.org/"}, GET], limiter=limiter)
+    assert far.asked[:2] == [0.0, 0.0]
+    assert far.asked[2] == pytest.approx(5.0, abs=0.1)
+
+
+def test_an_announcement_that_is_heard_often_pulls_once(library, clock):
+    limiter = RateLimiter("10/s;burst=100", clock=clock)
+    response = library.Response(429, headers={"Retry-After": "5"})
+    for _ in range(50):
+        heed(limiter, (), response)
+    assert limiter.peek().retry_after == pytest.approx(5.0, abs=0.1)
+
+
+@pytest.mark.parametrize("quota", ["inf/s", "0/s;burst=0", "1/day"])
+def test_no_announcement_fails_at_an_odd_quota(library, clock, quota):
+    limiter = RateLimiter(quota, clock=clock)
+    heed(limiter, (), library.Response(429, headers={"Retry-After": "5", "x-ratelimit-remaining": "0"}))
+    assert limiter.peek(0).remaining in (0, sys.maxsize)
+
+
+def test_announcements_can_be_left_unheeded(library, clock, send):
+    limiter = RateLimiter("10/s", clock=clock)
+    send(Far(library, clock, (429, {"Retry-After": "5"})), [GET], limiter=limiter, heed=False)
+    assert limiter.peek(0).remaining == 9
 
 
 @pytest.mark.parametrize(

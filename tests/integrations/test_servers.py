@@ -4,6 +4,7 @@ import json
 import math
 import threading
 from contextlib import contextmanager
+from datetime import timedelta
 
 import django
 import django.conf
@@ -15,7 +16,7 @@ from django.http import HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
 from fastapi import Depends, FastAPI
 
-from sluicegate import KeyedRateLimiter, RateLimiter
+from sluicegate import KeyedRateLimiter, RateLimiter, RateLimiterConfig
 from sluicegate.integrations import asgi, fastapi, wsgi
 from sluicegate.integrations import django as in_django
 from sluicegate.integrations import flask as in_flask
@@ -92,6 +93,7 @@ async def test_what_can_never_be_granted_is_refused_without_a_time(clock):
         ("0/s;burst=3", '"default";q=3'),
         ("1/day", '"default";q=1;w=86400'),
         ("inf/s", None),
+        (RateLimiterConfig(6, timedelta(minutes=1), burst=3), '"default";q=3;w=30'),
     ],
 )
 async def test_the_policy_says_the_burst_and_how_long_it_takes_to_earn(clock, quota, policy):

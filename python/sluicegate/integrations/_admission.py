@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
+from sluicegate._durations import seconds
 from sluicegate._native import RateLimitResult
 from sluicegate._rate_limiter import RateLimiter
 from sluicegate.integrations.keys import ClientAddress, KeyFunction
@@ -133,7 +134,7 @@ class Admission:
             return ""
         if not config.rate:
             return f"{self._name};q={config.burst}"
-        window = config.burst * float(config.period) / float(config.rate)
+        window = config.burst * seconds(config.period, "period") / float(config.rate)
         return f"{self._name};q={config.burst};w={max(1, math.ceil(min(window, _LONGEST)))}"
 
 

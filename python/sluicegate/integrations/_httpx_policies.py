@@ -13,6 +13,7 @@ from sluicegate._errors import LimitExceededError, RejectedError
 from sluicegate._keyed_rate_limiter import KeyedRateLimiter
 from sluicegate._native import BreakerPermit, RateLimitResult
 from sluicegate._rate_limiter import RateLimiter
+from sluicegate.integrations._heeding import heed
 from sluicegate.integrations._httpx_library import failed_status, is_replayable
 from sluicegate.policies import Bulkhead, Retry, RetryConfig
 from sluicegate.policies._retry_plan import Plan
@@ -43,6 +44,7 @@ class Policies:
         key: Callable[[Any], Key],
         retry_methods: Iterable[str],
         max_wait: Duration | None,
+        heed: bool,
     ) -> None:
         for name, value, verb in (("limiter", limiter, "acquire"), ("bulkhead", bulkhead, "call")):
             if value is not None and not callable(getattr(value, verb, None)):
@@ -58,6 +60,7 @@ class Policies:
         self._key = key
         self._methods = IDEMPOTENT | {method.upper() for method in retry_methods}
         self._max_wait = max_wait
+        self._heeds = heed and isinstance(limiter, RateLimiter | KeyedRateLimiter)
 
     def breaker_for(self, request: Any) -> CircuitBreaker | None:
         """Return the breaker that the request passes."""
@@ -70,6 +73,13 @@ class Policies:
         if isinstance(self.limiter, RateLimiter):
             return acquire(timeout=self._max_wait)
         return acquire(self._key(request), timeout=self._max_wait)
+
+    def heed(self, request: Any, response: Any) -> None:
+        """Pull the limiter down to what the response announces."""
+        if self._heeds and self.limiter is not None:
+            heed(
+                self.limiter, () if isinstance(self.limiter, RateLimiter) else (self._key(request),), response
+            )
 
     def check(self, result: RateLimitResult) -> None:
         """Raise where the limiter refused."""

@@ -51,6 +51,8 @@ class ResilientTransport(_Transport):  # type: ignore[misc]
         retry_methods: Methods to repeat besides the idempotent ones, such as "POST" where the far side takes
             an idempotency key.
         max_wait: The longest wait for the limiter, in seconds; None for any.
+        heed: Whether the limiter is pulled down to what responses announce of their own limit (`RateLimit`,
+            `x-ratelimit-*` and their kin, `Retry-After` of a refusal). It is never raised.
 
     Raises:
         TypeError: One of them is none.
@@ -83,6 +85,7 @@ class ResilientTransport(_Transport):  # type: ignore[misc]
         bulkhead: Bulkhead | None = None,
         retry_methods: Iterable[str] = (),
         max_wait: Duration | None = None,
+        heed: bool = True,
     ) -> None:
         self._inner = inner
         self._policies = Policies(
@@ -93,6 +96,7 @@ class ResilientTransport(_Transport):  # type: ignore[misc]
             key=key,
             retry_methods=retry_methods,
             max_wait=max_wait,
+            heed=heed,
         )
         self._timeout = None if timeout is None else seconds(timeout, "timeout")
 
@@ -143,10 +147,13 @@ class ResilientTransport(_Transport):  # type: ignore[misc]
             policies.check(policies.draw(policies.limiter.acquire_blocking, request))
         breaker = policies.breaker_for(request)
         if policies.bulkhead is None:
-            return self._through(breaker, library, request)
+            response = self._through(breaker, library, request)
+            policies.heed(request, response)
+            return response
         bulkhead = policies.bulkhead.__enter__()
         try:
             response = self._through(breaker, library, request)
+            policies.heed(request, response)
         except BaseException:
             bulkhead.__exit__(None, None, None)
             raise
@@ -193,6 +200,8 @@ class AsyncResilientTransport(_Transport):  # type: ignore[misc]
         bulkhead: Holds a place from before an attempt until its response is closed.
         retry_methods: Methods to repeat besides the idempotent ones.
         max_wait: The longest wait for the limiter, in seconds; None for any.
+        heed: Whether the limiter is pulled down to what responses announce of their own limit (`RateLimit`,
+            `x-ratelimit-*` and their kin, `Retry-After` of a refusal). It is never raised.
 
     Raises:
         TypeError: One of them is none.
@@ -229,6 +238,7 @@ class AsyncResilientTransport(_Transport):  # type: ignore[misc]
         bulkhead: Bulkhead | None = None,
         retry_methods: Iterable[str] = (),
         max_wait: Duration | None = None,
+        heed: bool = True,
     ) -> None:
         self._inner = inner
         self._policies = Policies(
@@ -239,6 +249,7 @@ class AsyncResilientTransport(_Transport):  # type: ignore[misc]
             key=key,
             retry_methods=retry_methods,
             max_wait=max_wait,
+            heed=heed,
         )
         clock = self._policies.retry.clock if self._policies.retry is not None else None
         self._timeout = None if timeout is None else Timeout(timeout, clock=clock)
@@ -288,10 +299,13 @@ class AsyncResilientTransport(_Transport):  # type: ignore[misc]
             policies.check(await policies.draw(policies.limiter.acquire, request))
         breaker = policies.breaker_for(request)
         if policies.bulkhead is None:
-            return await self._through(breaker, library, request)
+            response = await self._through(breaker, library, request)
+            policies.heed(request, response)
+            return response
         bulkhead = await policies.bulkhead.__aenter__()
         try:
             response = await self._through(breaker, library, request)
+            policies.heed(request, response)
         except BaseException:
             bulkhead.__exit__(None, None, None)
             raise
