@@ -80,12 +80,12 @@ def together(target: Callable[..., None], *arguments: Any) -> float:
     return total
 
 
-def draw_at_a_rate(place: Path, quota: str, until: float, start: Any, made: Any) -> None:
-    """Draw as fast as it goes until that instant; reports the first draw's instant and the permits."""
+def draw_at_a_rate(place: Path, quota: str, seconds: float, start: Any, made: Any) -> None:
+    """Draw as fast as it goes for so many seconds; reports when it began, the permits, and when it ended."""
     limiter = sluicegate.RateLimiter(quota, shared=place / "rate")
     start.wait()
     began, admitted = time.monotonic(), 0
-    while time.monotonic() < until:
+    while time.monotonic() < began + seconds:
         for _ in repeat(None, 64):
             admitted += limiter.try_acquire()
     made.put((began, admitted, time.monotonic()))
@@ -95,8 +95,7 @@ def under_saturation(place: Path, rate: int, burst: int, seconds: float) -> tupl
     """Have all processes draw more than there is: what was admitted, and burst + rate · t."""
     context = multiprocessing.get_context("spawn")
     start, made = context.Barrier(PROCESSES), context.Queue()
-    until = time.monotonic() + seconds + 2.0
-    arguments = (place, f"{rate}/s;burst={burst}", until, start, made)
+    arguments = (place, f"{rate}/s;burst={burst}", seconds, start, made)
     workers = [context.Process(target=draw_at_a_rate, args=arguments) for _ in range(PROCESSES)]
     for worker in workers:
         worker.start()
