@@ -208,3 +208,8 @@ def test_what_an_error_says_of_a_database_url_is_not_the_url():
 def test_a_refusal_names_the_value_and_what_is_wanted(name, value):
     with pytest.raises(ConfigurationError, match=f"--{name.replace('_', '-')}: .* wanted, not '{value}'"):
         Settings.load({name: value}, {})
+
+
+def test_the_list_of_settings_in_the_reference_is_complete():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "flashcards.md").read_text()
+    assert [name for name in SETTINGS if f"| `{name}` |" not in page] == []

@@ -100,7 +100,7 @@ def check_cache(settings: Settings) -> Finding:
     if not settings.cache:
         return Finding("cache", True, "switched off")
     if settings.cache_dir is None:
-        return Finding("cache", True, "in the user's own folder")
+        return Finding("cache", True, "cache_dir is not set")
 
     def write() -> None:
         folder = settings.cache_dir or Path()
@@ -117,9 +117,9 @@ def check_cache(settings: Settings) -> Finding:
 def check_database(settings: Settings) -> Finding:
     """Open the database, where SQLAlchemy is there to do it."""
     if importlib.util.find_spec("sqlalchemy") is None:
-        return Finding("database", True, "SQLAlchemy is not installed; runs are not kept")
+        return Finding("database", True, "SQLAlchemy is not installed; runs are not kept yet")
     if settings.database_url is None:
-        return Finding("database", True, "a SQLite file in the user's own folder")
+        return Finding("database", True, "database_url is not set; runs are not kept yet")
     where = masked_url(settings.database_url)
     try:
         engine = importlib.import_module("sqlalchemy").create_engine(settings.database_url)
