@@ -69,9 +69,9 @@ class RateLimiterConfig:
     _quota: _native.Quota = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        period = _period(self.period)
+        period = exact_period(self.period)
         unlimited = self.rate == math.inf
-        rate = Fraction() if unlimited else _rate(self.rate)
+        rate = Fraction() if unlimited else exact_rate(self.rate)
         if self.burst is None:
             burst = sys.maxsize if unlimited else max(1, math.ceil(rate))
             object.__setattr__(self, "burst", burst)
@@ -141,7 +141,7 @@ class RateLimiterConfig:
         if not 1 <= burst <= limit:
             message = f"burst must be between 1 and the limit of {limit}, not {burst}"
             raise ConfigurationError(message, field="burst", value=burst)
-        seconds = _period(period)
+        seconds = exact_period(period)
         longer = seconds + Fraction(1, NANOS_PER_SECOND)
         return cls((limit - burst + 1) * seconds / longer, period, burst)
 
@@ -150,8 +150,8 @@ class RateLimiterConfig:
 
     def _written(self) -> list[Any]:
         """Write it down exactly, so that equal quotas are written alike."""
-        rate = "inf" if self.rate == math.inf else str(_rate(self.rate))
-        return [rate, str(_period(self.period)), self.burst]
+        rate = "inf" if self.rate == math.inf else str(exact_rate(self.rate))
+        return [rate, str(exact_period(self.period)), self.burst]
 
     @classmethod
     def _read(cls, written: list[Any]) -> Self:
@@ -225,14 +225,14 @@ def _exact(value: Rate, name: str) -> Fraction:
         ) from None
 
 
-def _rate(value: Rate) -> Fraction:
+def exact_rate(value: Rate) -> Fraction:
     rate = _exact(value, "rate")
     if rate < 0:
         raise ConfigurationError(f"rate must be at least 0, not {value}", field="rate", value=value)
     return rate
 
 
-def _period(value: float | timedelta) -> Fraction:
+def exact_period(value: float | timedelta) -> Fraction:
     if isinstance(value, timedelta):
         period = Fraction(value // timedelta.resolution, 1_000_000)
     else:

@@ -1,0 +1,178 @@
+"""Asking a Redis or Valkey server through the user's client: one script, one round trip, one timeout."""
+
+import hashlib
+import importlib
+from collections.abc import Callable, Generator
+from importlib.resources import files
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from sluicegate._circuit_breaker import CircuitBreaker
+from sluicegate._errors import BackendError, ConfigurationError
+from sluicegate._time import Clock, sleep_until, sleep_until_blocking
+
+T = TypeVar("T")
+Plan = Generator[tuple[Any, ...], Any, T]
+"""Logic without a client: it yields commands or a deadline to wait for, and returns what came of it."""
+
+BREAK = 1.0
+"""Seconds for which nobody asks a server that failed to answer; then one call tries it again."""
+
+DEFAULT_TIMEOUT = 1.0
+"""Seconds that a client without a timeout of its own waits for the server."""
+
+_OF_THE_POOL = ("maint_notifications_pool_handler", "himport_registry", "orig_")
+"""What a pool of redis-py puts into the settings of its connections for its own use."""
+
+_patient: "WeakKeyDictionary[Any, Any]" = WeakKeyDictionary()
+
+
+class OutageError(Exception):
+    """The server cannot be asked, or did not answer.
+
+    Args:
+        sent: Whether it may have done what was asked all the same.
+    """
+
+    def __init__(self, sent: bool) -> None:
+        super().__init__(sent)
+        self.sent = sent
+
+
+class Server:
+    """One server or cluster, with a script and a breaker around every question.
+
+    Args:
+        client: A client of redis-py or valkey-py.
+        script: The name of the script's file.
+        clock: What the breaker reads.
+    """
+
+    def __init__(self, client: Any, script: str, clock: Clock | None) -> None:
+        library = _library(client)
+        base = getattr(library, "RedisError", None) or library.ValkeyError
+        self._errors: tuple[type[BaseException], ...] = (base, OSError, TimeoutError)
+        self._missing: type[BaseException] = library.NoScriptError
+        self._text = files("sluicegate.backends").joinpath("lua", script).read_text("ascii")
+        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+        self.breaker = CircuitBreaker(consecutive_failures=1, break_duration=BREAK, clock=clock)
+        self.client = _without_retries(client)
+        self.is_own_client = self.client is not client
+        self.last_error: BaseException | None = None
+        self.round_trips = 0
+        self.errors = 0
+
+    def ask(self, keys: tuple[bytes, ...], *arguments: Any) -> Plan[Any]:
+        """Run the script on `keys`, unless the server failed a moment ago.
+
+        Raises:
+            OutageError: There is no answer.
+        """
+        permit = self.breaker.try_enter()
+        if permit is None:
+            raise OutageError(sent=False)
+        with permit:
+            try:
+                self.round_trips += 1
+                try:
+                    reply = yield ("EVALSHA", self._sha, len(keys), *keys, *arguments)
+                except self._missing:
+                    self.round_trips += 1
+                    reply = yield ("EVAL", self._text, len(keys), *keys, *arguments)
+            except self._errors as error:
+                self.last_error = error
+                self.errors += 1
+                permit.failure(error)
+                raise OutageError(sent=True) from error
+        return reply
+
+    def failure(self, name: str) -> BackendError:
+        """Say what became of the server."""
+        why = type(self.last_error).__name__ if self.last_error is not None else "a probe is under way"
+        return BackendError(f"the server of the limit {name!r} does not answer ({why})", backend="redis")
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds until the server is asked again."""
+        return self.breaker.retry_after or BREAK
+
+
+def run(client: Any, plan: Plan[T], clock: Clock) -> T:
+    """Carry a plan out with a client of threads."""
+    try:
+        command = next(plan)
+        while True:
+            try:
+                if len(command) == 1:
+                    reply = None
+                    sleep_until_blocking(clock, command[0])
+                else:
+                    reply = client.execute_command(*command)
+            except BaseException as error:
+                command = plan.throw(error)
+            else:
+                command = plan.send(reply)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # what the plan returns
+
+
+async def run_async(client: Any, plan: Plan[T], clock: Clock) -> T:
+    """Carry a plan out with a client of asyncio."""
+    try:
+        command = next(plan)
+        while True:
+            try:
+                if len(command) == 1:
+                    reply = None
+                    await sleep_until(clock, command[0])
+                else:
+                    reply = await client.execute_command(*command)
+            except BaseException as error:
+                command = plan.throw(error)
+            else:
+                command = plan.send(reply)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # what the plan returns
+
+
+def is_async_client(client: Any) -> bool:
+    """Tell whether a client of either library is one of asyncio."""
+    return any(".asyncio" in kind.__module__ for kind in type(client).__mro__)
+
+
+def _library(client: Any) -> Any:
+    for kind in type(client).__mro__:
+        root = kind.__module__.partition(".")[0]
+        if root in ("redis", "valkey"):
+            return importlib.import_module(f"{root}.exceptions")
+    message = f"client must be one of redis-py or valkey-py, not {type(client).__name__}"
+    raise ConfigurationError(message, field="client", value=type(client).__name__)
+
+
+def _without_retries(client: Any) -> Any:
+    """Return a client with the same settings that waits for one timeout and no more.
+
+    The libraries try again by themselves, with pauses: a decision would wait for all of them, and an outage
+    would be found out late. A cluster's or a sentinel's client is used as it is.
+    """
+    pool = getattr(client, "connection_pool", None)
+    if pool is None or type(pool).__name__ != "ConnectionPool":
+        return client
+    if client not in _patient:
+        root = type(pool).__module__.partition(".")[0]
+        kind = "Redis" if root == "redis" else "Valkey"
+        module = f"{root}.asyncio" if is_async_client(client) else root
+        settings = {
+            name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_OF_THE_POOL)
+        }
+        for field in ("socket_timeout", "socket_connect_timeout"):
+            if settings.get(field) is None:
+                settings[field] = settings.get("socket_timeout") or DEFAULT_TIMEOUT
+        retry = importlib.import_module(f"{module}.retry").Retry
+        settings["retry"] = retry(importlib.import_module(f"{root}.backoff").NoBackoff(), 0)
+        settings["retry_on_error"] = []
+        settings["retry_on_timeout"] = False
+        make: Callable[..., Any] = getattr(importlib.import_module(module), kind)
+        copied = type(pool)(connection_class=pool.connection_class, **settings)
+        _patient[client] = make(connection_pool=copied)
+    return _patient[client]
