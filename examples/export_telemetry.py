@@ -4,6 +4,8 @@ A reader in memory stands in for the exporter of a service. Everything runs on a
 the next deadline, so that the waits take no time.
 """
 
+from collections.abc import Iterator
+
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 
@@ -12,7 +14,9 @@ from sluicegate.integrations.opentelemetry import instrument
 from sluicegate.testing import ManualClock
 
 clock = ManualClock(autojump=True)
-answers = iter([OSError("reset"), "paid", OSError("reset"), OSError("reset"), "paid"])
+answers: Iterator[OSError | str] = iter(
+    [OSError("reset"), "paid", OSError("reset"), OSError("reset"), "paid"]
+)
 payments = Pipeline(
     Retry(name="payments", jitter=False, clock=clock),
     RateLimiter("10/s", name="payments", clock=clock),
@@ -24,7 +28,8 @@ payments = Pipeline(
 
 def charge() -> str:
     """Stand in for the provider's API."""
-    if isinstance(answer := next(answers), OSError):
+    answer = next(answers)
+    if isinstance(answer, OSError):
         raise answer
     return answer
 

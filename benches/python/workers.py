@@ -74,7 +74,7 @@ def together(target: Callable[..., None], *arguments: Any) -> float:
     workers = [context.Process(target=target, args=(*arguments, start, made)) for _ in range(PROCESSES)]
     for worker in workers:
         worker.start()
-    total = sum(made.get() for _ in workers)
+    total: float = sum(made.get() for _ in workers)
     for worker in workers:
         worker.join()
     return total
