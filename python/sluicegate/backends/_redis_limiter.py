@@ -124,7 +124,8 @@ class RedisRateLimiter(_RedisLimiter):
 
     def try_acquire(self, key: Key, count: int = 1) -> bool:
         """Draw permits of `key` and tell whether there were enough; never waits for them."""
-        return run(self._client, self._logic.attempt(key, count), self._logic.clock).allowed
+        logic = self._logic
+        return logic.spends(key, count) or run(self._client, logic.attempt(key, count), logic.clock).allowed
 
     def attempt(self, key: Key, count: int = 1) -> RateLimitResult:
         """Draw permits of `key`, and say how things stand."""
@@ -193,7 +194,10 @@ class AsyncRedisRateLimiter(_RedisLimiter):
 
     async def try_acquire(self, key: Key, count: int = 1) -> bool:
         """Draw permits of `key` and tell whether there were enough; never waits for them."""
-        return (await run_async(self._client, self._logic.attempt(key, count), self._logic.clock)).allowed
+        logic = self._logic
+        if logic.spends(key, count):
+            return True
+        return (await run_async(self._client, logic.attempt(key, count), logic.clock)).allowed
 
     async def attempt(self, key: Key, count: int = 1) -> RateLimitResult:
         """Draw permits of `key`, and say how things stand."""

@@ -125,6 +125,17 @@ class Logic:
         if hasattr(self, "leases"):
             self.leases.forget_refusals()
 
+    def spends(self, key: Key, count: int) -> bool:
+        """Spend what was drawn ahead, where there is as much: no plan, no question, no result."""
+        if not self.lease or type(count) is not int or count <= 0:
+            return False
+        self._own_what_is_drawn()
+        full = self._head + key_bytes(key) + b"}"
+        if self.leases.spend(full, count, self.clock.now_ns()) is None:
+            return False
+        self._count(True, count)
+        return True
+
     def attempt(self, key: Key, count: int) -> Plan[RateLimitResult]:
         """Draw permits, or say why not."""
         _check_count(count)
