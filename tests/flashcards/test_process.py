@@ -50,6 +50,7 @@ def _bare_environment(monkeypatch, tmp_path):
     for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY", "FLASHCARDS_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture

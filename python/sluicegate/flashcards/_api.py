@@ -34,6 +34,7 @@ from sluicegate import (
 
 from . import _stage1, _stage2
 from ._announced import read_announcement
+from ._cache_keys import cards_key, nuance_key
 from ._flights import Flights
 from ._hold import Admission, Clock, pause
 from ._latencies import Latencies
@@ -56,6 +57,7 @@ from ._wire import (
     read_answer,
     request_body,
 )
+from .cache import CompressedCache
 
 BREAK_DURATION = 30.0
 """Seconds the breaker stays open, and words wait."""
@@ -85,6 +87,10 @@ class InterruptedCallError(Exception):
     """The run is ending, and this call was not sent any more."""
 
 
+class NotKeptError(Exception):
+    """The answer is not in the cache, and no request may be made."""
+
+
 @dataclass(slots=True)
 class _Call:
     """A call on its way: what is sent, under which limit of its own, and whether it was sent before."""
@@ -92,6 +98,7 @@ class _Call:
     name: str
     body: bytes
     stage: RateLimiter | None
+    key: bytes
     sent: bool = False
 
 
@@ -102,6 +109,8 @@ class Api:
         settings: where the API is, and how hard it may be used.
         base_url: takes the place of `settings.base_url`: that of the embedded server.
         tally: counts what happens.
+        cache: where answers are looked for first, and kept; None for nowhere.
+        cache_only: whether no request is made: what is not in the cache is missing.
         clock: for tests; limits, breaks and retries wait on it.
         rng: for tests; draws the jitter of retries.
         transport: for tests; takes the place of the network.
@@ -124,6 +133,8 @@ class Api:
         *,
         base_url: str | None = None,
         tally: Tally | None = None,
+        cache: CompressedCache | None = None,
+        cache_only: bool = False,
         clock: Clock | None = None,
         rng: random.Random | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
@@ -145,6 +156,7 @@ class Api:
         )
         self.tokens = Tokens(settings.tokens_rate, settings.token_budget, clock)
         self.latencies = {"stage1": Latencies(), "stage2": Latencies()}
+        self._settings, self._cache, self._cache_only = settings, cache, cache_only
         self._share_calls = settings.share_calls
         self._wait_for_breaker = settings.wait_for_breaker
         self._telemetry = telemetry
@@ -191,15 +203,18 @@ class Api:
             APIError: the far side's last word on the matter.
             ReplyError: twice in a row its reply was of no use.
             OutageError: it was out of order for too long.
+            NotKeptError: it is not in the cache, and only that is asked.
         """
         flight = (_stage1.MODEL, item.term, item.type)
-        call = _Call("stage1", request_body(_stage1.MODEL, _stage1.message(item)), self._stage1)
+        body = request_body(_stage1.MODEL, _stage1.message(item))
+        call = _Call("stage1", body, self._stage1, nuance_key(self._settings, item))
         return await self._once(flight, lambda: self._ask(call, _stage1.read_nuance))
 
     async def cards(self, item: VocabularyItem, nuance: WordNuance) -> Cards:
         """Return the cards stage 2 makes of a word; raises what `nuance` raises."""
         flight = (_stage2.MODEL, item.term, nuance)
-        call = _Call("stage2", request_body(_stage2.MODEL, _stage2.message(item, nuance)), self._stage2)
+        body = request_body(_stage2.MODEL, _stage2.message(item, nuance))
+        call = _Call("stage2", body, self._stage2, cards_key(self._settings, item, nuance))
         return await self._once(flight, lambda: self._ask(call, _stage2.read_cards))
 
     @property
@@ -228,7 +243,14 @@ class Api:
         self._telemetry.spent(usage, self._price(usage))
 
     async def _ask(self, call: _Call, read: Callable[[str], T]) -> T:
-        """Make a call and read its reply; one that is of no use is asked for once more."""
+        """Read what is kept, or make a call and read its reply; one of no use is asked for once more."""
+        kept = None if self._cache is None else self._cache.get(call.key)
+        if kept is not None:
+            # One that an older reader took and this one does not is asked for anew.
+            with contextlib.suppress(ReplyError):
+                return read(kept)
+        if self._cache_only:
+            raise NotKeptError(f"{call.name} is not in the cache")
         with self._telemetry.span(call.name):
             try:
                 return await self._reply(call, read)
@@ -239,11 +261,14 @@ class Api:
         try:
             answer = await self._answer(call)
             self._spend(answer.usage)
-            return read(answer.content)
+            found = read(answer.content)
         except ReplyError as error:
             self._spend(error.usage)
             self.tally.broken_replies += 1
             raise
+        if self._cache is not None:
+            await self._cache.keep(call.key, answer.content)
+        return found
 
     async def _answer(self, call: _Call) -> Answer:
         """Make a call with its retries, and wait out the breaks of the breaker as often as it takes.

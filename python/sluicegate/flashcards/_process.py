@@ -7,6 +7,7 @@ import contextlib
 import enum
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -20,6 +21,7 @@ from sluicegate import ConfigurationError, RateLimiterConfig
 
 from ._api import Api
 from ._aside import OutputError
+from ._cache_keys import cache_path
 from ._format import Format
 from ._formats import open_output
 from ._one_line import os_reason
@@ -31,6 +33,7 @@ from ._tally import Tally
 from ._telemetry import start
 from ._vocabulary import Vocabulary, VocabularyError, read_vocabulary
 from ._wire import Usage
+from .cache import CompressedCache
 
 STDIN = Path("-")
 """The name that stands for the standard input."""
@@ -62,6 +65,7 @@ class Job:
         format: the form they are written in.
         start_from: the first data row that is taken, counted from 1.
         limit: how many data rows are taken; None for all.
+        cache_only: whether no request is made, and words that are not in the cache are listed.
         batch_size: words each worker may run ahead of the oldest unfinished one.
         flags: settings given by flags, None where a flag was not given.
         config: the TOML file with settings; None for the user's own, where there is one.
@@ -74,6 +78,7 @@ class Job:
     format: Format = Format.TSV
     start_from: int = 1
     limit: int | None = None
+    cache_only: bool = False
     batch_size: int = 10
     flags: Mapping[str, object]
     config: Path | None = None
@@ -95,7 +100,7 @@ def process(job: Job) -> int:
         return _complain(console, error, Exit.USAGE)
     except ConfigurationError as error:
         return _complain(console, error, Exit.CONFIGURATION)
-    except OutputError as error:
+    except (OutputError, _StorageError) as error:
         return _complain(console, error, Exit.STORAGE)
     except KeyboardInterrupt:
         return _complain(console, "interrupted", Exit.INTERRUPTED)
@@ -109,6 +114,10 @@ def process(job: Job) -> int:
 
 class _UsageError(Exception):
     """The command line asks for something that cannot be."""
+
+
+class _StorageError(Exception):
+    """What is kept cannot be read."""
 
 
 def _complain(console: Console, error: object, code: Exit) -> int:
@@ -152,9 +161,9 @@ def _is_same_file(output: Path, file: Path) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _endpoint(settings: Settings, vocabulary: Vocabulary) -> AsyncIterator[str | None]:
+async def _endpoint(job: Job, settings: Settings, vocabulary: Vocabulary) -> AsyncIterator[str | None]:
     """Yield the base URL of the server the job brings along, or None where the settings name an API."""
-    if not settings.embedded:
+    if not settings.embedded or job.cache_only:
         yield None
         return
     from .server import EmbeddedServer  # noqa: PLC0415 - a web server, needed by this path alone
@@ -164,15 +173,50 @@ async def _endpoint(settings: Settings, vocabulary: Vocabulary) -> AsyncIterator
         yield server.base_url
 
 
+@contextlib.contextmanager
+def _cache(job: Job, settings: Settings, console: Console) -> Iterator[CompressedCache | None]:
+    """Open the cache, or say that the job goes on without; the server it brings along needs none."""
+    if job.cache_only and not settings.cache:
+        raise _UsageError("--cache-only and --no-cache leave nothing to ask")
+    if not settings.cache or (settings.embedded and not job.cache_only):
+        yield None
+        return
+    path = cache_path(settings, os.environ)
+    try:
+        cache = CompressedCache(
+            path, ttl=settings.cache_ttl, jitter=settings.cache_jitter, size=settings.cache_size
+        )
+    except (OSError, sqlite3.Error) as error:
+        problem = f"cannot open the cache {path}: {error}; name another folder by --cache-dir"
+        if job.cache_only:
+            raise _StorageError(problem) from error
+        say(console, f"flashcards: {problem}; the job goes on, and answers are not kept")
+        yield None
+        return
+    with cache:
+        yield cache
+
+
 async def _run(
     job: Job, settings: Settings, vocabulary: Vocabulary, path: Path | None, console: Console
 ) -> Summary:
     tally = Tally()
     telemetry = start(settings.telemetry, lambda text: say(console, f"flashcards: {text}"))
-    with contextlib.closing(telemetry), open_output(job.format, path) as output:
+    with (
+        contextlib.closing(telemetry),
+        _cache(job, settings, console) as cache,
+        open_output(job.format, path) as output,
+    ):
         async with (
-            _endpoint(settings, vocabulary) as base_url,
-            Api(settings, base_url=base_url, tally=tally, telemetry=telemetry) as api,
+            _endpoint(job, settings, vocabulary) as base_url,
+            Api(
+                settings,
+                base_url=base_url,
+                tally=tally,
+                cache=cache,
+                cache_only=job.cache_only,
+                telemetry=telemetry,
+            ) as api,
         ):
             run = Run(
                 vocabulary.items,
@@ -192,6 +236,8 @@ async def _run(
         written = end is End.COMPLETED and code != Exit.API
         if written:
             output.complete()
+    if cache is not None and cache.fault:
+        say(console, f"flashcards: not every answer could be kept: {cache.fault}")
     stats, snapshot = api.admission.limiter.stats(), api.breaker.snapshot()
     return Summary(
         end=end,
@@ -206,6 +252,7 @@ async def _run(
         limiter_waits=api.admission.waits,
         limiter_waited_seconds=stats.waited,
         shared_calls=api.flights.shared,
+        cache_served=(0, 0) if cache is None else cache.served,
         breaker_trips=snapshot.trips,
         breaker_rejections=snapshot.total_rejected,
         latencies={stage: latencies.percentiles() for stage, latencies in api.latencies.items()},

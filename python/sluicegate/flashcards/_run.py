@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from sluicegate import APIError, AttemptTimeoutError, CircuitOpenError
 
-from ._api import InterruptedCallError, OutageError
+from ._api import InterruptedCallError, NotKeptError, OutageError
 from ._aside import CardWriter
 from ._stage1 import WordNuance
 from ._stage2 import Cards
@@ -194,7 +194,7 @@ class Run:
             return FailedWord(item, str(error), by_api=True)
         except (UnansweredError, AttemptTimeoutError) as error:
             return FailedWord(item, f"no answer: {error}", by_api=True)
-        except ReplyError as error:
+        except (NotKeptError, ReplyError) as error:
             return FailedWord(item, str(error), by_api=False)
 
     def _deliver(self, index: int, outcome: Cards | FailedWord) -> None:

@@ -39,6 +39,7 @@ class Summary:
         limiter_waits: requests that waited for a permit.
         limiter_waited_seconds: how long, summed up.
         shared_calls: calls that were answered by an identical one already in flight.
+        cache_served: look-ups in the cache that were hits, and that were misses.
         breaker_trips: how often the breaker opened.
         breaker_rejections: attempts it refused.
         latencies: of answered requests, by stage.
@@ -58,11 +59,18 @@ class Summary:
     limiter_waits: int
     limiter_waited_seconds: float
     shared_calls: int
+    cache_served: tuple[int, int]
     breaker_trips: int
     breaker_rejections: int
     latencies: Mapping[str, Mapping[str, float | int | None]]
     cost: float | None
     seconds: float
+
+    @property
+    def cache_hit_rate(self) -> float:
+        """The share of look-ups in the cache that were answered; 0 where there were none."""
+        hits, misses = self.cache_served
+        return hits / (hits + misses) if hits + misses else 0.0
 
     @property
     def error_rate(self) -> float:
@@ -92,6 +100,9 @@ class Summary:
             "bad_rows": [{"line": row.line, "reason": row.reason} for row in self.bad_rows],
             **counts,
             "shared_calls": self.shared_calls,
+            "cache_hits": self.cache_served[0],
+            "cache_misses": self.cache_served[1],
+            "cache_hit_rate": round(self.cache_hit_rate, 6),
             "error_rate": round(self.error_rate, 6),
             "latency": {stage: dict(told) for stage, told in self.latencies.items()},
             "cost": self.cost,
@@ -147,6 +158,7 @@ class Summary:
                 f"{tally.server_errors:,} server errors, {tally.connection_errors:,} broken connections, "
                 f"{tally.broken_replies:,} broken replies",
             ),
+            ("cache", f"{self.cache_served[0]:,} answers from it, {self.cache_hit_rate:.0%} of look-ups"),
             ("waits", f"{self.limiter_waits:,} for the rate limit{waited}"),
             ("breaker", f"{self.breaker_trips:,} trips, {self.breaker_rejections:,} refusals"),
             ("tokens", tokens),

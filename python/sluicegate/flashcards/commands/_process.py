@@ -39,6 +39,14 @@ def process(
     limit: Annotated[
         int | None, typer.Option(min=1, help="How many data rows are taken.", rich_help_panel=_WORDS)
     ] = None,
+    cache_only: Annotated[
+        bool,
+        typer.Option(
+            "--cache-only",
+            help="Make no request; list the words that are not in the cache.",
+            rich_help_panel=_WORDS,
+        ),
+    ] = False,
     batch_size: Annotated[
         int,
         typer.Option(
@@ -75,6 +83,7 @@ def process(
         format=format,
         start_from=start_from,
         limit=limit,
+        cache_only=cache_only,
         batch_size=batch_size,
         flags=flags,
         config=config,
