@@ -61,8 +61,10 @@ class Limit:
         self._counts = counts
 
     def __enter__(self) -> RateLimitResult:
-        acquire = self._limiter.acquire_blocking
-        return self._granted(acquire(*self._asked, timeout=self._timeout, **self._counts))
+        result = self._draw_blocking()
+        if not result.allowed:
+            raise self._refusal(result)
+        return result
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -70,8 +72,10 @@ class Limit:
         """Leave the block: what was acquired stays used."""
 
     async def __aenter__(self) -> RateLimitResult:
-        acquire = self._limiter.acquire
-        return self._granted(await acquire(*self._asked, timeout=self._timeout, **self._counts))
+        result = await self._draw()
+        if not result.allowed:
+            raise self._refusal(result)
+        return result
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -89,15 +93,22 @@ class Limit:
 
             @functools.wraps(func)
             async def limited_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                async with self._of_call(args, kwargs):
-                    return await cast(Callable[..., Awaitable[Any]], func)(*args, **kwargs)
+                guard = self._of_call(args, kwargs)
+                result = await guard._draw()
+                if not result.allowed:
+                    raise guard._refusal(result)
+                return await cast(Callable[..., Awaitable[Any]], func)(*args, **kwargs)
 
             return cast(Callable[P, R], limited_async)
 
         @functools.wraps(func)
         def limited(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self._of_call(args, kwargs):
-                return func(*args, **kwargs)
+            # Raised here rather than by `with`: each frame that a refusal leaves costs as much as a decision.
+            guard = self._of_call(args, kwargs)
+            result = guard._draw_blocking()
+            if not result.allowed:
+                raise guard._refusal(result)
+            return func(*args, **kwargs)
 
         return limited
 
@@ -110,14 +121,17 @@ class Limit:
         """Return the guard of one call."""
         return self
 
-    def _granted(self, result: RateLimitResult) -> RateLimitResult:
-        if result.allowed:
-            return result
-        limiter = self._limiter
-        raise LimitExceededError(
-            f"{limiter.name or 'the rate limiter'} refuses, with {result.remaining} of {result.limit} left: "
-            f"try again in {result.retry_after:.3f} s",
-            policy=limiter.name,
+    def _draw(self) -> Awaitable[RateLimitResult]:
+        return self._limiter.acquire(*self._asked, timeout=self._timeout, **self._counts)
+
+    def _draw_blocking(self) -> RateLimitResult:
+        return self._limiter.acquire_blocking(*self._asked, timeout=self._timeout, **self._counts)
+
+    def _refusal(self, result: RateLimitResult) -> LimitExceededError:
+        name = self._limiter.name
+        return LimitExceededError(
+            (name or "the rate limiter") + result._refusal(),
+            policy=name,
             retry_after=result.retry_after,
             limit=result.limit,
             remaining=result.remaining,

@@ -248,6 +248,28 @@ class TestLimit:
         error = caught.value
         assert (error.policy, error.limit, error.remaining, error.retry_after) == ("search", 1, 0, 0.1)
 
+    @pytest.mark.parametrize(
+        ("name", "count", "text"),
+        [
+            ("", 1, "the rate limiter refuses, with 0 of 1 left: try again in 0.500 s"),
+            ("search", 2, "search refuses, with 0 of 1 left: try again in inf s"),
+            ("se\udc80rch", 1, "se\udc80rch refuses, with 0 of 1 left: try again in 0.500 s"),
+        ],
+    )
+    def test_a_refusal_says_who_refuses_and_when_to_try_again(self, clock, name, count, text):
+        limiter = RateLimiter("2/s;burst=1", name=name, clock=clock)
+        limiter.try_acquire()
+        with pytest.raises(LimitExceededError) as caught, limiter.limit(count, timeout=0):
+            pytest.fail("admitted")
+        assert str(caught.value) == text
+
+    async def test_who_would_not_wait_is_refused_and_counted_once(self, clock):
+        limiter = RateLimiter("2/s;burst=1", clock=clock)
+        limiter.try_acquire()
+        refused = limiter.acquire_blocking(timeout=0)
+        assert refused == await limiter.acquire(timeout=0) == limiter.peek()
+        assert (limiter.stats().denied, limiter.stats().denied_permits) == (2, 2)
+
     async def test_it_guards_async_blocks_and_waits_its_turn(self, jumping):
         limiter = RateLimiter("10/s;burst=1", clock=jumping)
         guard = limiter.limit(timeout=1)

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDelta, PyDeltaAccess as _};
+use pyo3::types::{PyBool, PyDelta, PyDeltaAccess as _, PyInt};
 use sluicegate_core::Nanos;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -13,6 +13,12 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// Raises `TypeError` for anything else and `ValueError` for a negative number or NaN, both naming
 /// `field` and the value.
 pub(crate) fn nanos_from_seconds(value: &Bound<'_, PyAny>, field: &str) -> PyResult<Nanos> {
+    // The commonest first; a bool is no exact int.
+    if value.is_exact_instance_of::<PyInt>()
+        && let Ok(whole) = value.extract::<u64>()
+    {
+        return Ok(Nanos::from_secs(whole));
+    }
     if let Ok(delta) = value.cast::<PyDelta>() {
         return nanos_from_delta(delta, field);
     }

@@ -67,6 +67,14 @@ impl RateLimitResult {
         span_seconds(self.0.reset_after)
     }
 
+    /// Say in words how things stand for who was refused, to follow on the limiter's name; made
+    /// natively, since a busy service makes thousands.
+    fn _refusal(&self) -> String {
+        let Decision { limit, remaining, .. } = self.0;
+        let retry_after = self.retry_after();
+        format!(" refuses, with {remaining} of {limit} left: try again in {retry_after:.3} s")
+    }
+
     fn __bool__(&self) -> bool {
         self.0.allowed
     }
