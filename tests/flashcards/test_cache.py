@@ -241,6 +241,26 @@ def test_a_cache_that_must_be_read_and_cannot_is_a_storage_error(words, tmp_path
     assert "--cache-dir" in result.stderr
 
 
+def test_the_cache_is_looked_at_and_cleared_by_command(tmp_path):
+    path = tmp_path / "kept" / "answers.db"
+    with CompressedCache(path) as cache:
+        cache.warm([(b"key", "water")])
+    told = CliRunner().invoke(app, ["cache", "stats", "--cache-dir", str(path.parent)])
+    assert json.loads(told.stdout) == {"path": str(path), "entries": 1, "bytes": 10}
+    cleared = CliRunner().invoke(app, ["cache", "clear", "--cache-dir", str(path.parent)])
+    assert cleared.stdout == f"1 answers forgotten in {path}\n"
+    told = CliRunner().invoke(app, ["cache", "stats", "--cache-dir", str(path.parent)])
+    assert json.loads(told.stdout)["entries"] == 0
+
+
+@pytest.mark.parametrize("command", ["stats", "clear"])
+def test_a_cache_that_cannot_be_opened_is_a_storage_error(tmp_path, command):
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(app, ["cache", command, "--cache-dir", str(tmp_path / "file")])
+    assert result.exit_code == 5
+    assert "cannot use the cache" in result.stderr
+
+
 def test_killed_at_any_instant_a_run_goes_on_with_what_it_has_paid_for(words, tmp_path):
     """`FLASHCARDS_TEST_KILLS=20` kills as often."""
     rng = random.Random(20)
