@@ -57,13 +57,14 @@ def test_the_counts_of_limiters_are_read_when_asked(clock, reader, provider):
     keyed = KeyedRateLimiter("1/s", name="users", clock=clock)
     both = CompositeRateLimiter(tokens=RateLimiter("9/s", clock=clock), name="llm")
     instrument(limiter, keyed, both, meter_provider=provider)
-    limiter.try_acquire(2)
-    limiter.try_acquire(2)
+    for _ in range(3):
+        limiter.try_acquire(2)
     keyed.try_acquire("alice")
     both.try_acquire(tokens=5)
     found = figures(reader)
     assert found["limiter.calls", "api", "allowed"] == 1
-    assert found["limiter.calls", "api", "denied"] == 1
+    assert found["limiter.calls", "api", "denied"] == 2
+    assert found["limiter.permits", "api", "denied"] == 4
     assert found["limiter.permits", "api", "allowed"] == 2
     assert found["limiter.keys", "users", ""] == 1
     assert found["limiter.permits", "llm.tokens", "allowed"] == 5
@@ -89,6 +90,7 @@ def test_a_trip_is_counted_logged_and_an_event_of_the_span(clock, reader, provid
         pytest.raises(ConnectionError),
     ):
         breaker.call(fail)
+    assert breaker.try_enter() is None
     assert [event.name for event in span.events if event.name != "exception"] == ["sluicegate.breaker.opened"]
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", "circuit breaker 'search': open, was closed")
@@ -97,6 +99,8 @@ def test_a_trip_is_counted_logged_and_an_event_of_the_span(clock, reader, provid
     found = figures(reader)
     assert found["breaker.trips", "search", ""] == 1
     assert found["breaker.calls", "search", "failure"] == 1
+    assert found["breaker.calls", "search", "rejected"] == 1
+    assert found["breaker.calls", "search", "ignored"] == 0
     assert found["breaker.breakers", "search", "open"] == 1
     assert found["breaker.changes", "search", "opened"] == 1
 
