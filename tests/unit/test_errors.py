@@ -22,6 +22,7 @@ from sluicegate import (
     RejectedError,
     ServerError,
     SluicegateError,
+    StructuredError,
 )
 
 EVERY_ERROR = [
@@ -39,6 +40,7 @@ EVERY_ERROR = [
     AuthenticationError(401, "who?"),
     InvalidRequestError(422, "what?"),
     ServerError(503, "later", retry_after=1),
+    StructuredError("rate_limit", "rate_limited", "slow down", {"word": "물"}, retry_after=2.0),
 ]
 
 
