@@ -57,7 +57,7 @@ def main() -> None:
     """Ask each of them twice: the second time is past the limit."""
     print("FastAPI", asyncio.run(ask_fastapi()))
     print("Flask  ", [shop.test_client().get("/").status_code for _ in range(2)])
-    shop.wsgi_app = RateLimitMiddleware(shop.wsgi_app, RateLimiter("1/h"))
+    shop.wsgi_app = RateLimitMiddleware(shop.wsgi_app, RateLimiter("1/h"))  # type: ignore[method-assign]
     print("WSGI   ", [shop.test_client().get("/free").status_code for _ in range(2)])
     print("Django ", [with_django(RequestFactory().get("/")).status_code for _ in range(2)])
 

