@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sluicegate_core::{Bandwidth, Nanos, Quota, Rate, RateLimiter};
 use sluicegate_shm::{Anywhere, Blueprint, Kind, Plan, Segment, SegmentError};
@@ -126,10 +127,25 @@ fn threads_that_come_at_once_find_one_segment() {
 #[test]
 fn whoever_opens_it_while_others_remove_it_gets_one() {
     let (folder, path) = place();
+    let opened = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        let opening = || (0..200).try_for_each(|_| open(&path, b"10/s").map(drop));
+        let opening = || {
+            (0..200).try_for_each(|_| {
+                let segment = open(&path, b"10/s").map(drop);
+                opened.fetch_add(1, Ordering::SeqCst);
+                segment
+            })
+        };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(opening)).collect();
+        let mut seen = 0;
         while threads.iter().any(|thread| !thread.is_finished()) {
+            // Who removes without a pause may win for ever, and is told of as an error.
+            let now = opened.load(Ordering::SeqCst);
+            if now == seen {
+                std::thread::yield_now();
+                continue;
+            }
+            seen = now;
             // As `unlink` does: the segment, and what is being made beside it.
             for found in fs::read_dir(folder.path()).unwrap().flatten() {
                 let _ = fs::remove_file(found.path());
