@@ -8,8 +8,9 @@ import httpx2
 import pytest
 
 from sluicegate import APIError, CircuitOpenError, RateLimitError, ServerError
-from sluicegate.flashcards._api import BREAK_DURATION, LOOK_AGAIN, Api, InterruptedCallError, OutageError
+from sluicegate.flashcards._api import Api, InterruptedCallError
 from sluicegate.flashcards._hold import pause
+from sluicegate.flashcards._outage import BREAK_DURATION, LOOK_AGAIN, OutageError
 from sluicegate.flashcards._settings import Settings
 from sluicegate.flashcards._stage1 import read_nuance
 from sluicegate.flashcards._tally import Tally
@@ -277,7 +278,7 @@ async def test_tokens_are_counted_also_of_replies_of_no_use(clock):
 
 
 async def test_a_reply_without_end_is_cut_off(clock, monkeypatch):
-    monkeypatch.setattr("sluicegate.flashcards._api.MAX_REPLY_BYTES", 100)
+    monkeypatch.setattr("sluicegate.flashcards._connection.MAX_REPLY_BYTES", 100)
     async with api_of(clock, FarSide(clock, stage1("x" * 200))) as api:
         with pytest.raises(ReplyError, match="longer than"):
             await api.nuance(ITEM)

@@ -4,9 +4,17 @@ import asyncio
 
 import pytest
 
-from sluicegate import APIError, AttemptTimeoutError, InvalidRequestError, ServerError
-from sluicegate.flashcards._api import InterruptedCallError, OutageError
+from sluicegate import (
+    APIError,
+    AttemptTimeoutError,
+    CircuitOpenError,
+    InvalidRequestError,
+    RateLimitError,
+    ServerError,
+)
+from sluicegate.flashcards._api import InterruptedCallError, NotKeptError
 from sluicegate.flashcards._aside import OutputError
+from sluicegate.flashcards._outage import OutageError
 from sluicegate.flashcards._run import End, Run
 from sluicegate.flashcards._stage1 import read_nuance
 from sluicegate.flashcards._stage2 import Card, Cards
@@ -89,21 +97,34 @@ async def test_positions_that_repeat_or_leave_gaps_give_a_result_each():
 
 
 @pytest.mark.parametrize(
-    ("error", "reason", "by_api"),
+    ("error", "reason", "by_api", "category", "invalid"),
     [
-        (InvalidRequestError(400, "400: no"), "400: no", True),
-        (ServerError(503, "503: busy"), "503: busy", True),
-        (AttemptTimeoutError("no end within 30 s", timeout=30.0), "no answer: no end within 30 s", True),
-        (UnansweredError("refused"), "no answer: refused", True),
-        (ReplyError("the reply is empty"), "the reply is empty", False),
+        (InvalidRequestError(400, "400: no"), "400: no", True, "validation", True),
+        (RateLimitError(7.0), "too many requests", True, "rate_limit", False),
+        (ServerError(503, "503: busy"), "503: busy", True, "external_service", False),
+        (
+            AttemptTimeoutError("no end within 30 s", timeout=30.0),
+            "no answer: no end within 30 s",
+            True,
+            "external_service",
+            False,
+        ),
+        (CircuitOpenError("circuit open"), "not sent: circuit open", True, "external_service", False),
+        (UnansweredError("refused"), "no answer: refused", True, "external_service", False),
+        (ReplyError("the reply is empty"), "the reply is empty", False, "external_service", False),
+        (NotKeptError("stage1 is not in the cache"), "stage1 is not in the cache", False, None, False),
     ],
 )
-async def test_a_word_that_fails_is_told_and_stops_no_other(error, reason, by_api):
+async def test_a_word_that_fails_is_told_with_its_category_and_stops_no_other(
+    error, reason, by_api, category, invalid
+):
     items, written = words("a", "b", "c"), Written()
     run = run_of(items, Answers({"b": error}), written)
     assert await run.execute() is End.COMPLETED
     assert [position for position, _ in written] == [1, 3]
-    assert [(word.item, word.reason, word.by_api) for word in run.failed] == [(items[1], reason, by_api)]
+    (failed,) = run.failed
+    assert (failed.item, failed.reason, failed.by_api) == (items[1], reason, by_api)
+    assert (failed.category, failed.is_invalid) == (category, invalid)
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,8 @@ from sluicegate.flashcards._wire import (
     ReplyError,
     Usage,
     is_outage,
-    is_passing,
     read_answer,
     request_body,
-    stops_the_run,
 )
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
@@ -167,12 +165,10 @@ def test_a_message_of_the_far_side_is_shown_without_key_controls_or_end():
     assert len(text) <= MAX_SHOWN + len("401: ")
 
 
-def test_what_ends_a_run_what_is_tried_again_and_what_a_breaker_counts():
+def test_what_a_breaker_counts():
     codes = (400, 401, 402, 403, 404, 408, 429, 500, 502, 529)
     errors = {code: APIError(code, "") for code in codes}
-    assert {code for code in codes if stops_the_run(errors[code])} == {401, 402, 403}
     assert {code for code in codes if is_outage(errors[code])} == {408, 500, 502, 529}
-    assert {code for code in codes if is_passing(errors[code])} == {408, 429, 500, 502, 529}
 
 
 JSON = st.recursive(

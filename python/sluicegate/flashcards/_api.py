@@ -21,66 +21,38 @@ import httpx2
 from sluicegate import (
     APIError,
     AttemptTimeoutError,
-    CircuitBreaker,
     CircuitOpenError,
     CircuitState,
     Pipeline,
     RateLimiter,
     RateLimiterConfig,
     RateLimitError,
-    Retry,
+    RecoveryAction,
     Timeout,
 )
 
 from . import _stage1, _stage2
 from ._announced import read_announcement
 from ._cache_keys import cards_key, nuance_key
+from ._connection import Connection
+from ._failures import recovery, structured
 from ._flights import Flights
-from ._hold import Admission, Clock, pause
+from ._hold import Admission, Clock
 from ._latencies import Latencies
-from ._one_line import shown
-from ._settings import DEFAULT_BASE_URL, Settings
+from ._outage import Outages
+from ._settings import Settings
 from ._stage1 import WordNuance
 from ._stage2 import Cards
 from ._tally import Tally
 from ._telemetry import SILENT, Telemetry
 from ._tokens import Tokens
 from ._vocabulary import VocabularyItem
-from ._wire import (
-    MAX_REPLY_BYTES,
-    Answer,
-    ReplyError,
-    UnansweredError,
-    Usage,
-    is_outage,
-    is_passing,
-    read_answer,
-    request_body,
-)
+from ._wire import Answer, ReplyError, UnansweredError, Usage, is_outage, read_answer, request_body
 from .cache import CompressedCache
-
-BREAK_DURATION = 30.0
-"""Seconds the breaker stays open, and words wait."""
-
-SAMPLING_DURATION = 30.0
-"""Seconds over which failures are counted: at a request a second, ten would hold too few to judge by."""
-
-CONSECUTIVE_FAILURES = 10
-"""Failures in a row that open it however slowly they come."""
-
-MAX_TRIPS = 3
-"""How many breaks in a row are waited for; a probe that fails after the last one ends the run."""
-
-LOOK_AGAIN = 0.5
-"""Seconds after which a word that was refused asks again how the breaker stands."""
 
 _SHORT_HOLD = 0.5  # shorter ones come and go with every few requests at the limit
 
 T = TypeVar("T")
-
-
-class OutageError(Exception):
-    """The far side was still out of order after `MAX_TRIPS` breaks: the run ends."""
 
 
 class InterruptedCallError(Exception):
@@ -145,20 +117,12 @@ class Api:
         self.flights = Flights()
         self.sending: set[asyncio.Task[Any] | None] = set()
         self.admission = Admission(RateLimiterConfig.parse(settings.effective_rate), clock)
-        self.breaker = CircuitBreaker(
-            name="api",
-            clock=clock,
-            break_duration=BREAK_DURATION,
-            sampling_duration=SAMPLING_DURATION,
-            consecutive_failures=CONSECUTIVE_FAILURES,
-            handle=_shows_an_outage,
-            ignore=_shows_nothing,
-        )
+        self._outages = Outages(waits=settings.wait_for_breaker, clock=clock)
+        self.breaker = self._outages.breaker
         self.tokens = Tokens(settings.tokens_rate, settings.token_budget, clock)
         self.latencies = {"stage1": Latencies(), "stage2": Latencies()}
         self._settings, self._cache, self._cache_only = settings, cache, cache_only
         self._share_calls = settings.share_calls
-        self._wait_for_breaker = settings.wait_for_breaker
         self._telemetry = telemetry
         self._price = settings.price
         telemetry.observe(self._read)
@@ -166,35 +130,19 @@ class Api:
         self._key = settings.api_key
         self._stage1 = _stage_limiter("stage1", settings.stage1_rate, clock)
         self._stage2 = _stage_limiter("stage2", settings.stage2_rate, clock)
-        self._probing = asyncio.Lock()
         self._refused_last = False
-        self._retry = Retry(
-            name="api",
-            clock=clock,
-            max_attempts=settings.max_attempts,
-            retry_on=_may_pass,
-            rng=rng,
-        )
+        self._recovery = recovery(settings.max_attempts, clock, rng)
         self._guarded = Pipeline(self.breaker, Timeout(settings.timeout, clock=clock), name="api")
-        self._url = httpx2.URL((base_url or settings.base_url or DEFAULT_BASE_URL) + "/chat/completions")
-        self._client = httpx2.AsyncClient(
-            headers=_headers(settings),
-            timeout=httpx2.Timeout(settings.timeout, connect=settings.connect_timeout),
-            limits=httpx2.Limits(
-                max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency
-            ),
-            transport=transport,
-            trust_env=base_url is None,  # no proxy stands between the job and the server it brings along
-        )
+        self._connection = Connection(settings, base_url=base_url, transport=transport)
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
+        await self._connection.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._client.__aexit__(kind, error, traceback)
+        await self._connection.__aexit__(kind, error, traceback)
 
     async def nuance(self, item: VocabularyItem) -> WordNuance:
         """Return what stage 1 knows of a word.
@@ -259,7 +207,7 @@ class Api:
 
     async def _reply(self, call: _Call, read: Callable[[str], T]) -> T:
         try:
-            answer = await self._answer(call)
+            answer = await self._outages.outlast(lambda: self._attempts(call))
             self._spend(answer.usage)
             found = read(answer.content)
         except ReplyError as error:
@@ -270,36 +218,19 @@ class Api:
             await self._cache.keep(call.key, answer.content)
         return found
 
-    async def _answer(self, call: _Call) -> Answer:
-        """Make a call with its retries, and wait out the breaks of the breaker as often as it takes.
-
-        Once the breaker is open, one word waits for the end of the break and tries; all others stand behind
-        it and cost nothing, least of all permits.
-        """
-        if not self._wait_for_breaker:
-            return await self._retry.call(self._attempt, call)
+    async def _attempts(self, call: _Call) -> Answer:
+        """Make the attempts of a call; the category of an error decides what follows one that failed."""
+        attempt = 0
         while True:
-            if self._is_closed():
-                with contextlib.suppress(CircuitOpenError):
-                    return await self._retry.call(self._attempt, call)
-            async with self._probing:
-                while not self._is_closed():
-                    await self._wait_for_the_break()
-                    try:
-                        return await self._retry.call(self._attempt, call)
-                    except CircuitOpenError:
-                        # It opened again, or the probe is out of a word that had begun its retries before.
-                        await pause(LOOK_AGAIN, self._clock)
-
-    def _is_closed(self) -> bool:
-        return self.breaker.state is CircuitState.CLOSED
-
-    async def _wait_for_the_break(self) -> None:
-        if self.breaker.snapshot().consecutive_trips > MAX_TRIPS:
-            last = self.breaker.last_failure
-            raise OutageError(f"the API was still out of order after {MAX_TRIPS} breaks: {last}") from last
-        if self.breaker.state is CircuitState.OPEN:
-            await pause(self.breaker.retry_after or 0.0, self._clock)
+            try:
+                return await self._attempt(call)
+            except (CircuitOpenError, ReplyError):
+                raise  # of the first there is more to say than that a call failed, the second was answered
+            except Exception as error:
+                action = await self._recovery.recover(structured(error), attempt)
+                if action is not RecoveryAction.RETRY:
+                    raise
+            attempt += 1
 
     async def _attempt(self, call: _Call) -> Answer:
         if self.closing:
@@ -336,18 +267,14 @@ class Api:
         call.sent = True
         started = time.perf_counter()
         try:
-            async with self._client.stream("POST", self._url, content=call.body) as response:
-                content = await _bounded(response)
-        except httpx2.HTTPError as error:
-            raise UnansweredError(shown(str(error), self._key) or type(error).__name__) from error
+            status, headers, content = await self._connection.post(call.body)
         finally:
             self.sending.discard(task)
         self.latencies[call.name].note(time.perf_counter() - started)
-        headers = _plain(response.headers)
         announcement = read_announcement(headers)
         if announcement is not None:
             self.admission.heed(announcement)
-        return read_answer(response.status_code, headers, content, self._key)
+        return read_answer(status, headers, content, self._key)
 
     def _note(self, error: Exception) -> None:
         if isinstance(error, RateLimitError):
@@ -360,48 +287,6 @@ class Api:
             self.tally.server_errors += is_outage(error)
         else:
             self.tally.connection_errors += 1
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether the same call may fare better: 408, 429, 5xx, timeouts and connection errors."""
-    return is_passing(error) or isinstance(error, AttemptTimeoutError | UnansweredError)
-
-
-def _shows_an_outage(error: BaseException) -> bool:
-    """What the breaker counts: 408, 5xx, timeouts and connection errors; never 429 or any other 4xx."""
-    return is_outage(error) or isinstance(error, AttemptTimeoutError | UnansweredError)
-
-
-def _shows_nothing(error: BaseException) -> bool:
-    """What the breaker leaves out, since a refusal tells neither of health nor of its lack."""
-    return isinstance(error, APIError) and not is_outage(error)
-
-
-async def _bounded(response: httpx2.Response) -> bytes:
-    chunks: list[bytes] = []
-    room = MAX_REPLY_BYTES
-    async for chunk in response.aiter_bytes():
-        room -= len(chunk)
-        if room < 0:
-            raise ReplyError(f"the reply is longer than {MAX_REPLY_BYTES // 1024**2} MiB")
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _plain(headers: httpx2.Headers) -> dict[str, str]:
-    """Return headers as a dict by lower case: three look-ups in the client's own cost as much."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers.raw}
-
-
-def _headers(settings: Settings) -> dict[str, str]:
-    headers = {"content-type": "application/json", "user-agent": "sluicegate-flashcards"}
-    if settings.api_key is not None:
-        headers["authorization"] = f"Bearer {settings.api_key.reveal()}"
-    if settings.http_referer is not None:
-        headers["http-referer"] = settings.http_referer
-    if settings.x_title is not None:
-        headers["x-title"] = settings.x_title
-    return headers
 
 
 def _stage_limiter(name: str, rate: str | None, clock: Clock | None) -> RateLimiter | None:

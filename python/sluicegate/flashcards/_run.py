@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sluicegate import APIError, AttemptTimeoutError, CircuitOpenError
+from sluicegate import APIError, AttemptTimeoutError, CircuitOpenError, ErrorCategory
 
-from ._api import InterruptedCallError, NotKeptError, OutageError
+from ._api import InterruptedCallError, NotKeptError
 from ._aside import CardWriter
+from ._failures import FailedWord, structured
+from ._outage import OutageError
 from ._stage1 import WordNuance
 from ._stage2 import Cards
 from ._tally import Tally
 from ._telemetry import SILENT, Telemetry
 from ._tokens import BudgetError
 from ._vocabulary import VocabularyItem
-from ._wire import ReplyError, UnansweredError, stops_the_run
+from ._wire import ReplyError, UnansweredError
 
 
 class End(enum.Enum):
@@ -31,16 +32,6 @@ class End(enum.Enum):
     OUTAGE = "outage"
     BUDGET = "budget"
     """The tokens it may spend are spent."""
-
-
-@dataclass(frozen=True, slots=True)
-class FailedWord:
-    """A word without cards, and why in one line."""
-
-    item: VocabularyItem
-    reason: str
-    by_api: bool
-    """Whether the far side answered with an error, or not at all; False where its replies were of no use."""
 
 
 class AnswerSource(Protocol):
@@ -185,17 +176,23 @@ class Run:
         except BudgetError as error:
             self.stop(End.BUDGET, str(error))
             raise InterruptedCallError from error
-        except CircuitOpenError as error:
-            return FailedWord(item, f"not sent: {error}", by_api=True)
-        except APIError as error:
-            if stops_the_run(error):
-                self.stop(End.REFUSED, str(error))
-                raise InterruptedCallError from error
-            return FailedWord(item, str(error), by_api=True)
-        except (UnansweredError, AttemptTimeoutError) as error:
-            return FailedWord(item, f"no answer: {error}", by_api=True)
-        except (NotKeptError, ReplyError) as error:
+        except NotKeptError as error:
             return FailedWord(item, str(error), by_api=False)
+        except (APIError, CircuitOpenError, UnansweredError, AttemptTimeoutError, ReplyError) as error:
+            return self._failed_word(item, error)
+
+    def _failed_word(self, item: VocabularyItem, error: Exception) -> FailedWord:
+        """Give a word up; where the far side refuses us altogether, stop the run instead."""
+        found = structured(error)
+        if found.category is ErrorCategory.AUTHENTICATION:
+            self.stop(End.REFUSED, str(error))
+            raise InterruptedCallError from error
+        reason = str(error)
+        if isinstance(error, CircuitOpenError):
+            reason = f"not sent: {error}"
+        elif isinstance(error, UnansweredError | AttemptTimeoutError):
+            reason = f"no answer: {error}"
+        return FailedWord.of(item, reason, found)
 
     def _deliver(self, index: int, outcome: Cards | FailedWord) -> None:
         self._tally.words += 1

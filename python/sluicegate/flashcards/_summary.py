@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ._failures import FailedWord
 from ._one_line import shown
 from ._progress import span
-from ._run import End, FailedWord
+from ._run import End
 from ._tally import Tally
 from ._vocabulary import BadRow
 
@@ -94,7 +95,12 @@ class Summary:
             "words": self.words,
             "done": self.done,
             "failed": [
-                {"position": word.item.position, "term": word.item.term, "reason": word.reason}
+                {
+                    "position": word.item.position,
+                    "term": word.item.term,
+                    "reason": word.reason,
+                    "category": word.category,
+                }
                 for word in self.failed
             ],
             "bad_rows": [{"line": row.line, "reason": row.reason} for row in self.bad_rows],

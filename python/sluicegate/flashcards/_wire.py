@@ -19,10 +19,6 @@ from ._announced import read_announcement, retry_after
 from ._one_line import shown
 from ._secrets import ApiKey
 
-MAX_REPLY_BYTES = 4 * 1024 * 1024
-"""The longest reply that is read; a word's cards take a few kilobytes."""
-
-_FINAL = frozenset({401, 402, 403})
 _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -113,19 +109,9 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, key: ApiKe
     return Answer(content, usage)
 
 
-def stops_the_run(error: BaseException) -> bool:
-    """Whether the far side refuses us altogether (401, 402, 403), so that no other word would fare better."""
-    return isinstance(error, APIError) and error.status_code in _FINAL
-
-
 def is_outage(error: BaseException) -> bool:
     """Whether an API error tells of the far side's health: 408 and 5xx, the ones a breaker counts."""
     return isinstance(error, APIError) and (error.status_code == 408 or error.status_code >= 500)
-
-
-def is_passing(error: BaseException) -> bool:
-    """Whether an API error may be gone when the same call is made again: an outage, or 429."""
-    return is_outage(error) or (isinstance(error, APIError) and error.status_code == 429)
 
 
 def is_unicode(text: str) -> bool:
