@@ -152,3 +152,17 @@ def test_an_error_names_no_secret(limiter_of):
     with pytest.raises(BackendError) as caught:
         limiter.try_acquire("alice")
     assert "hunter2" not in f"{caught.value!r} {limiter!r} {caught.value}"
+
+
+def test_a_cluster_without_a_node_for_the_key_is_an_outage(limiter_of):
+    class Uncovered(redis.RedisCluster):
+        def __init__(self):
+            pass
+
+        def execute_command(self, *_asked, **_options):
+            raise redis.exceptions.SlotNotCoveredError('Slot "5" is not covered by the cluster.')
+
+    limiter = limiter_of("1/s", client=Uncovered(), on_error="allow")
+
+    assert limiter.try_acquire("alice")
+    assert limiter.stats().errors == 1

@@ -4,15 +4,14 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from sluicegate._errors import ConfigurationError
 from sluicegate._keyed_rate_limiter import Key
 from sluicegate._limit import Limit
 from sluicegate._native import RateLimitResult
 from sluicegate._rate_limiter_config import RateLimiterConfig
 from sluicegate._time import Clock, sleep_until, sleep_until_blocking
-from sluicegate.backends._redis_logic import Booked, Logic, OnError, RedisRateLimiterStats
+from sluicegate.backends._redis_logic import Booked, Logic, RedisRateLimiterStats
 from sluicegate.backends._redis_reservation import AsyncRedisReservation, RedisReservation
-from sluicegate.backends._redis_server import is_async_client, run, run_async
+from sluicegate.backends._redis_server import OnError, check_client, run, run_async
 
 DEFAULT_LOCAL_SHARE = 0.1
 DEFAULT_PREFIX = "sluicegate:"
@@ -35,10 +34,7 @@ class _RedisLimiter:
         prefix: str = DEFAULT_PREFIX,
         clock: Clock | None = None,
     ) -> None:
-        if is_async_client(client) is not self._is_async:
-            kind, other = ("an asyncio", "RedisRateLimiter") if self._is_async else ("a blocking", "Async…")
-            message = f"{type(self).__name__} needs {kind} client: give this one to {other}"
-            raise ConfigurationError(message, field="client", value=type(client).__name__)
+        check_client(client, type(self).__name__, is_async=self._is_async)
         self._logic = Logic(
             client,
             configs,

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 from sluicegate._durations import FOREVER_NS, NANOS_PER_SECOND, nanoseconds
 from sluicegate._errors import ConfigurationError
@@ -18,12 +18,9 @@ from sluicegate._rate_limiter_config import RateLimiterConfig, exact_period, rea
 from sluicegate._reservation import TokenReservation
 from sluicegate._time import Clock, resolve_clock
 from sluicegate.backends._redis_leases import Lease, Leases, Refusal
-from sluicegate.backends._redis_server import OutageError, Plan, Server
+from sluicegate.backends._redis_server import OnError, OutageError, Plan, Server, check_on_error
 from sluicegate.backends._redis_units import LARGEST, MICROS, key_bytes, key_head, share_of, units
 
-OnError = Literal["local", "allow", "deny", "raise"]
-
-_MODES = ("local", "allow", "deny", "raise")
 _NANOS_PER_MICRO = 1_000
 
 
@@ -84,9 +81,7 @@ class Logic:
         if not 0 <= lease <= LARGEST:
             message = f"lease must be from 0 to 2^53 permits, not {lease}"
             raise ConfigurationError(message, field="lease", value=lease)
-        if on_error not in _MODES:
-            message = f"on_error must be one of {', '.join(_MODES)}, not {on_error!r}"
-            raise ConfigurationError(message, field="on_error", value=on_error)
+        check_on_error(on_error)
         if not 0 <= local_share <= 1:
             message = f"local_share must be from 0 to 1, not {local_share}"
             raise ConfigurationError(message, field="local_share", value=local_share)
@@ -233,7 +228,7 @@ class Logic:
         except OutageError as outage:
             booked.settled = outage.sent and self._on_error != "raise"
             if self._on_error == "raise":
-                raise self.server.failure(self.name) from outage
+                raise self.server.failure(f"the limit {self.name!r}") from outage
             return 0
         return int(given)
 
@@ -334,7 +329,7 @@ class Logic:
 
     def _fallback(self, count: int) -> RateLimitResult:
         if self._on_error == "raise":
-            raise self.server.failure(self.name) from self.server.last_error
+            raise self.server.failure(f"the limit {self.name!r}") from self.server.last_error
         burst = min(self._bursts)
         if self._on_error == "allow":
             return RateLimitResult(True, burst, burst, 0.0, 0.0)

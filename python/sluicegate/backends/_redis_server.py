@@ -4,7 +4,7 @@ import hashlib
 import importlib
 from collections.abc import Callable, Generator
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from sluicegate._circuit_breaker import CircuitBreaker
@@ -14,6 +14,11 @@ from sluicegate._time import Clock, sleep_until, sleep_until_blocking
 T = TypeVar("T")
 Plan = Generator[tuple[Any, ...], Any, T]
 """Logic without a client: it yields commands or a deadline to wait for, and returns what came of it."""
+
+OnError = Literal["local", "allow", "deny", "raise"]
+"""What decides while the server does not answer."""
+
+_MODES = ("local", "allow", "deny", "raise")
 
 BREAK = 1.0
 """Seconds for which nobody asks a server that failed to answer; then one call tries it again."""
@@ -50,8 +55,10 @@ class Server:
 
     def __init__(self, client: Any, script: str, clock: Clock | None) -> None:
         library = _library(client)
-        base = getattr(library, "RedisError", None) or library.ValkeyError
-        self._errors: tuple[type[BaseException], ...] = (base, OSError, TimeoutError)
+        family = "Redis" if hasattr(library, "RedisError") else "Valkey"
+        # That a cluster has no node for a slot is no error of the libraries' own kind.
+        bases = (getattr(library, f"{family}Error"), getattr(library, f"{family}ClusterException"))
+        self._errors: tuple[type[BaseException], ...] = (*bases, OSError, TimeoutError)
         self._missing: type[BaseException] = library.NoScriptError
         self._text = files("sluicegate.backends").joinpath("lua", script).read_text("ascii")
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
@@ -86,10 +93,10 @@ class Server:
                 raise OutageError(sent=True) from error
         return reply
 
-    def failure(self, name: str) -> BackendError:
-        """Say what became of the server."""
+    def failure(self, whose: str) -> BackendError:
+        """Say what became of the server of `whose`, as in "the limit 'api'"."""
         why = type(self.last_error).__name__ if self.last_error is not None else "a probe is under way"
-        return BackendError(f"the server of the limit {name!r} does not answer ({why})", backend="redis")
+        return BackendError(f"the server of {whose} does not answer ({why})", backend="redis")
 
     @property
     def retry_after(self) -> float:
@@ -138,6 +145,30 @@ async def run_async(client: Any, plan: Plan[T], clock: Clock) -> T:
 def is_async_client(client: Any) -> bool:
     """Tell whether a client of either library is one of asyncio."""
     return any(".asyncio" in kind.__module__ for kind in type(client).__mro__)
+
+
+def check_client(client: Any, owner: str, *, is_async: bool) -> None:
+    """Refuse a client of the other kind.
+
+    Raises:
+        ConfigurationError: `owner`, the name of a class, waits in another way than `client` does.
+    """
+    if is_async_client(client) is not is_async:
+        kind = "an asyncio" if is_async else "a blocking"
+        other = owner.removeprefix("Async") if is_async else f"Async{owner}"
+        message = f"{owner} needs {kind} client: give this one to {other}"
+        raise ConfigurationError(message, field="client", value=type(client).__name__)
+
+
+def check_on_error(on_error: str) -> None:
+    """Refuse what names no way to decide in an outage.
+
+    Raises:
+        ConfigurationError: It is none of "local", "allow", "deny" and "raise".
+    """
+    if on_error not in _MODES:
+        message = f"on_error must be one of {', '.join(_MODES)}, not {on_error!r}"
+        raise ConfigurationError(message, field="on_error", value=on_error)
 
 
 def _library(client: Any) -> Any:

@@ -85,6 +85,7 @@ def key_head(prefix: str, name: str) -> bytes:
         if "{" in value or "}" in value:
             raise ConfigurationError(f"{field} must have no braces, not {value!r}", field=field, value=value)
     if not name:
-        raise ConfigurationError("name must say which limit of the server this is", field="name", value=name)
+        message = "name must say which limit or breaker of the server this is"
+        raise ConfigurationError(message, field="name", value=name)
     quoted = name.replace("%", "%25").replace(":", "%3A")
     return f"{prefix}{{{quoted}:".encode()
