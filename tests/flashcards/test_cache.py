@@ -231,6 +231,30 @@ def test_without_its_cache_the_job_goes_on_and_says_so(words, tmp_path):
         result, told = process(words, server, "--cache-dir", str(tmp_path / "file"))
     assert (result.exit_code, told["done"]) == (0, 40)
     assert "the job goes on" in result.stderr
+    (degraded,) = told["degraded"]
+    assert (degraded["part"], degraded["effect"]) == ("cache", "answers are neither found nor kept")
+
+
+def test_without_its_cache_the_job_ends_before_it_pays_where_it_is_told_to(words, tmp_path):
+    (tmp_path / "file").write_text("")
+    with EmbeddedServer(rate="inf/s", faults="none") as server:
+        command = ["process", str(words), "--base-url", server.base_url, "--no-degrade"]
+        result = CliRunner().invoke(app, [*command, "--cache-dir", str(tmp_path / "file")])
+        assert server.stats.requests == 0
+    assert result.exit_code == 5
+    assert "name another folder by --cache-dir; or let the job go on without by --degrade" in result.stderr
+
+
+def test_answers_that_could_not_be_kept_on_the_way_are_told_in_the_summary(words, monkeypatch):
+    def full(self, values):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(CompressedCache, "_commit", full)
+    with EmbeddedServer(rate="inf/s", faults="none") as server:
+        result, told = process(words, server, "--limit", "1")
+    assert (result.exit_code, told["done"]) == (0, 1)
+    assert "database or disk is full; not every answer was kept" in result.stderr
+    assert [part["effect"] for part in told["degraded"]] == ["not every answer was kept"]
 
 
 def test_a_cache_that_must_be_read_and_cannot_is_a_storage_error(words, tmp_path):

@@ -162,6 +162,7 @@ EVERY = {
     "log_level": ("DEBUG", "debug"),
     "share_calls": ("0", False),
     "wait_for_breaker": ("false", False),
+    "degrade": ("no", False),
 }
 
 

@@ -10,6 +10,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from typer.testing import CliRunner
 
 from sluicegate.flashcards import _telemetry
 from sluicegate.flashcards._api import Api
@@ -19,6 +20,7 @@ from sluicegate.flashcards._settings import Settings
 from sluicegate.flashcards._tally import Tally
 from sluicegate.flashcards._telemetry import SILENT, OpenTelemetry, exporting_providers, start
 from sluicegate.flashcards._vocabulary import VocabularyItem
+from sluicegate.flashcards.cli import app
 from sluicegate.flashcards.server import EmbeddedServer
 
 ITEMS = [VocabularyItem(1, "물", "noun"), VocabularyItem(2, "불", "noun")]
@@ -124,6 +126,24 @@ def test_a_library_that_is_missing_is_told_and_the_run_goes_on_without(monkeypat
     assert start(True, told.append) is SILENT
     (line,) = told
     assert 'pip install "sluicegate[opentelemetry]"' in line
+
+
+@pytest.mark.parametrize(("degrade", "code"), [("--degrade", 0), ("--no-degrade", 3)])
+def test_a_run_without_the_telemetry_it_was_told_to_make_says_so_or_ends(
+    monkeypatch, tmp_path, degrade, code
+):
+    monkeypatch.setattr(_telemetry, "_installed", lambda name: False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    words = tmp_path / "words.csv"
+    words.write_text("position,term,type\n1,물,noun\n")
+    with EmbeddedServer(ITEMS, rate="inf/s", faults="none") as server:
+        command = ["process", str(words), "--base-url", server.base_url, "--no-cache", "--telemetry"]
+        result = CliRunner().invoke(app, [*command, "--json", "--quiet", degrade])
+    assert result.exit_code == code
+    assert "OpenTelemetry is not installed" in result.stderr
+    if degrade == "--degrade":
+        (part,) = json.loads(result.stdout)["degraded"]
+        assert (part["part"], part["effect"]) == ("telemetry", "nothing is measured")
 
 
 def test_a_module_of_a_package_that_is_missing_is_missing():

@@ -60,7 +60,7 @@ class Admission:
     @property
     def rate(self) -> float:
         """Requests a second that are allowed, infinity for no limit."""
-        return float(_per_second(self.limiter.configs[0]))
+        return float(per_second(self.limiter.configs[0]))
 
     @property
     def burst(self) -> int:
@@ -83,7 +83,7 @@ class Admission:
             (current,) = self.limiter.configs
             burst = min(announcement.limit, current.burst)
             announced = RateLimiterConfig(announcement.limit, announcement.period, burst=burst)
-            if _per_second(announced) < _per_second(current):
+            if per_second(announced) < per_second(current):
                 self.limiter.update(announced)
 
     async def wait(self, stage: RateLimiter | None) -> None:
@@ -112,11 +112,12 @@ def _with_headroom(config: RateLimiterConfig) -> RateLimiterConfig:
     """
     if config.rate == math.inf:
         return config
-    kept_back = min(math.ceil(_per_second(config) * OVERTAKING), config.burst // 4)
+    kept_back = min(math.ceil(per_second(config) * OVERTAKING), config.burst // 4)
     return replace(config, burst=config.burst - kept_back)
 
 
-def _per_second(config: RateLimiterConfig) -> Fraction | float:
+def per_second(config: RateLimiterConfig) -> Fraction | float:
+    """Return what a limit admits a second, infinity for no limit."""
     if config.rate == math.inf:
         return math.inf
     return Fraction(config.rate) / Fraction(config.period)  # type: ignore[arg-type]  # never a timedelta here

@@ -4,160 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
-import os
 import signal
-import sqlite3
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from rich.console import Console
 
-from sluicegate import ConfigurationError, RateLimiterConfig
+from sluicegate import RateLimiterConfig
 
 from ._api import Api
-from ._aside import OutputError
-from ._cache_keys import cache_path
-from ._format import Format
+from ._degraded import Degradations
 from ._formats import open_output
-from ._one_line import os_reason
+from ._job import Exit, Job, opened_cache, output_of, settings_of, told, vocabulary_of
 from ._progress import Display, Picture
 from ._run import End, Run
-from ._settings import EMBEDDED_RATE, Settings, users_config
+from ._settings import EMBEDDED_RATE, Settings
 from ._summary import Summary, say
 from ._tally import Tally
 from ._telemetry import start
-from ._vocabulary import Vocabulary, VocabularyError, read_vocabulary
+from ._vocabulary import Vocabulary
 from ._wire import Usage
-from .cache import CompressedCache
-
-STDIN = Path("-")
-"""The name that stands for the standard input."""
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Exit(enum.IntEnum):
-    """What the process returns."""
-
-    OK = 0
-    INCOMPLETE = 1
-    """Some rows were bad, some words failed, or the token budget was spent before the last one."""
-    USAGE = 2
-    CONFIGURATION = 3
-    API = 4
-    """The API refuses, or is out of order, or every word failed by it."""
-    STORAGE = 5
-    INTERRUPTED = 130
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What the command line asked for.
-
-    Attributes:
-        file: the vocabulary; `STDIN` for the standard input.
-        output: where the cards go; None for beside the file, or from the standard input to standard output.
-        format: the form they are written in.
-        start_from: the first data row that is taken, counted from 1.
-        limit: how many data rows are taken; None for all.
-        cache_only: whether no request is made, and words that are not in the cache are listed.
-        batch_size: words each worker may run ahead of the oldest unfinished one.
-        flags: settings given by flags, None where a flag was not given.
-        config: the TOML file with settings; None for the user's own, where there is one.
-        as_json: whether the summary is one JSON object on the standard output.
-        quiet: whether only errors are told.
-    """
-
-    file: Path
-    output: Path | None = None
-    format: Format = Format.TSV
-    start_from: int = 1
-    limit: int | None = None
-    cache_only: bool = False
-    batch_size: int = 10
-    flags: Mapping[str, object]
-    config: Path | None = None
-    as_json: bool = False
-    quiet: bool = False
 
 
 def process(job: Job) -> int:
     """Do the job and return its exit code; whatever goes wrong is told in one line."""
     console = Console(stderr=True)
-    try:
-        settings = Settings.load(job.flags, os.environ, job.config or users_config(os.environ))
-        vocabulary = _vocabulary(job)
-        output = _output(job)
-        summary = asyncio.run(_run(job, settings, vocabulary, output, console))
-    except _UsageError as error:
-        return _complain(console, error, Exit.USAGE)
-    except VocabularyError as error:
-        return _complain(console, error, Exit.USAGE)
-    except ConfigurationError as error:
-        return _complain(console, error, Exit.CONFIGURATION)
-    except (OutputError, _StorageError) as error:
-        return _complain(console, error, Exit.STORAGE)
-    except KeyboardInterrupt:
-        return _complain(console, "interrupted", Exit.INTERRUPTED)
+    return told(console, lambda: _process(job, console))
+
+
+def _process(job: Job, console: Console) -> int:
+    settings = settings_of(job)
+    vocabulary = vocabulary_of(job)
+    output = output_of(job)
+    summary = asyncio.run(_run(job, settings, vocabulary, output, console))
     if not job.quiet:
         summary.print(console)
     summary.print_errors(console)
     if job.as_json:
         print(summary.as_json())
     return summary.exit_code
-
-
-class _UsageError(Exception):
-    """The command line asks for something that cannot be."""
-
-
-class _StorageError(Exception):
-    """What is kept cannot be read."""
-
-
-def _complain(console: Console, error: object, code: Exit) -> int:
-    say(console, f"flashcards: {error}")
-    return code
-
-
-def _vocabulary(job: Job) -> Vocabulary:
-    if job.file == STDIN:
-        return _rows(job, sys.stdin.buffer, "<stdin>")
-    if job.file.suffix.lower() != ".csv":
-        raise _UsageError(f"{job.file} does not end in .csv")
-    try:
-        with job.file.open("rb") as stream:
-            return _rows(job, stream, str(job.file))
-    except OSError as error:
-        raise _UsageError(f"cannot read {job.file}: {os_reason(error)}") from error
-
-
-def _rows(job: Job, stream: BinaryIO, source: str) -> Vocabulary:
-    return read_vocabulary(stream, source=source, start_from=job.start_from, limit=job.limit)
-
-
-def _output(job: Job) -> Path | None:
-    if job.output is None:
-        output = None if job.file == STDIN else job.file.with_suffix(f".{job.format}")
-    else:
-        output = None if job.output == STDIN else job.output
-    if output is None and job.as_json:
-        raise _UsageError("--json needs the standard output for itself; say where the cards go with --output")
-    if output is not None and _is_same_file(output, job.file):
-        raise _UsageError(f"{output} is the vocabulary itself")
-    return output
-
-
-def _is_same_file(output: Path, file: Path) -> bool:
-    try:
-        return output.samefile(file)
-    except OSError:  # one of them is not there
-        return False
 
 
 @contextlib.asynccontextmanager
@@ -173,38 +61,17 @@ async def _endpoint(job: Job, settings: Settings, vocabulary: Vocabulary) -> Asy
         yield server.base_url
 
 
-@contextlib.contextmanager
-def _cache(job: Job, settings: Settings, console: Console) -> Iterator[CompressedCache | None]:
-    """Open the cache, or say that the job goes on without; the server it brings along needs none."""
-    if job.cache_only and not settings.cache:
-        raise _UsageError("--cache-only and --no-cache leave nothing to ask")
-    if not settings.cache or (settings.embedded and not job.cache_only):
-        yield None
-        return
-    path = cache_path(settings, os.environ)
-    try:
-        cache = CompressedCache(
-            path, ttl=settings.cache_ttl, jitter=settings.cache_jitter, size=settings.cache_size
-        )
-    except (OSError, sqlite3.Error) as error:
-        problem = f"cannot open the cache {path}: {error}; name another folder by --cache-dir"
-        if job.cache_only:
-            raise _StorageError(problem) from error
-        say(console, f"flashcards: {problem}; the job goes on, and answers are not kept")
-        yield None
-        return
-    with cache:
-        yield cache
-
-
 async def _run(
     job: Job, settings: Settings, vocabulary: Vocabulary, path: Path | None, console: Console
 ) -> Summary:
     tally = Tally()
-    telemetry = start(settings.telemetry, lambda text: say(console, f"flashcards: {text}"))
+    degradations = Degradations(lambda text: say(console, f"flashcards: {text}"), allowed=settings.degrade)
+    telemetry = start(
+        settings.telemetry, lambda text: degradations.note("telemetry", text, "nothing is measured")
+    )
     with (
         contextlib.closing(telemetry),
-        _cache(job, settings, console) as cache,
+        opened_cache(job, settings, degradations) as cache,
         open_output(job.format, path) as output,
     ):
         async with (
@@ -237,7 +104,7 @@ async def _run(
         if written:
             output.complete()
     if cache is not None and cache.fault:
-        say(console, f"flashcards: not every answer could be kept: {cache.fault}")
+        degradations.found("cache", f"cannot write the cache: {cache.fault}", "not every answer was kept")
     stats, snapshot = api.admission.limiter.stats(), api.breaker.snapshot()
     return Summary(
         end=end,
@@ -256,6 +123,7 @@ async def _run(
         breaker_trips=snapshot.trips,
         breaker_rejections=snapshot.total_rejected,
         latencies={stage: latencies.percentiles() for stage, latencies in api.latencies.items()},
+        degraded=degradations.told,
         cost=settings.price(Usage(tally.prompt_tokens, tally.completion_tokens)),
         seconds=seconds,
     )

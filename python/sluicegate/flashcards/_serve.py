@@ -12,8 +12,8 @@ from typing import NoReturn
 
 from sluicegate import ConfigurationError
 
+from ._job import Exit
 from ._one_line import os_reason
-from ._process import Exit
 from ._secrets import ApiKey
 from ._setting_names import KEY_VARIABLES
 from ._vocabulary import Vocabulary, VocabularyError, read_vocabulary

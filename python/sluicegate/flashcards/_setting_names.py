@@ -117,6 +117,13 @@ _ALL = (
     Setting(
         "wait_for_breaker", values.switch, FEATURES, "", "Whether words wait out an open breaker, or fail."
     ),
+    Setting(
+        "degrade",
+        values.switch,
+        FEATURES,
+        "",
+        "Whether a job goes on without a cache, database or telemetry that it cannot have.",
+    ),
 )
 
 SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}

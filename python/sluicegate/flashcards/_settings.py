@@ -65,6 +65,7 @@ class Settings:
         log_level: the least level that is logged.
         share_calls: whether identical calls in flight are made once.
         wait_for_breaker: whether words wait out an open breaker; where not, they fail at once.
+        degrade: whether the job goes on without a cache, database or telemetry that cannot be had.
         sources: where each came from, by name; what is not there is a default.
     """
 
@@ -99,6 +100,7 @@ class Settings:
     log_level: str = "warning"
     share_calls: bool = True
     wait_for_breaker: bool = True
+    degrade: bool = True
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property

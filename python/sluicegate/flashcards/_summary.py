@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ._degraded import Degraded
 from ._failures import FailedWord
 from ._one_line import shown
 from ._progress import span
@@ -44,6 +45,7 @@ class Summary:
         breaker_trips: how often the breaker opened.
         breaker_rejections: attempts it refused.
         latencies: of answered requests, by stage.
+        degraded: the parts the job went on without.
         cost: of the tokens, in the currency of the prices; None where a price is not known.
         seconds: from the first word to the last.
     """
@@ -64,6 +66,7 @@ class Summary:
     breaker_trips: int
     breaker_rejections: int
     latencies: Mapping[str, Mapping[str, float | int | None]]
+    degraded: Sequence[Degraded]
     cost: float | None
     seconds: float
 
@@ -111,6 +114,7 @@ class Summary:
             "cache_hit_rate": round(self.cache_hit_rate, 6),
             "error_rate": round(self.error_rate, 6),
             "latency": {stage: dict(told) for stage, told in self.latencies.items()},
+            "degraded": [dataclasses.asdict(part) for part in self.degraded],
             "cost": self.cost,
             "limiter_refusals": self.limiter_refusals,
             "limiter_waits": self.limiter_waits,
@@ -151,6 +155,7 @@ class Summary:
         if tally.rejected_rows:
             cards += f", {tally.rejected_rows:,} rejected"
         waited = f" ({span(self.limiter_waited_seconds)} in all)" if self.limiter_waits else ""
+        without = ", ".join(sorted({part.part for part in self.degraded}))
         tokens = f"{tally.prompt_tokens:,} + {tally.completion_tokens:,} = {tally.total_tokens:,}"
         if self.cost is not None:
             tokens += f", cost {self.cost:,.4f}"
@@ -168,6 +173,7 @@ class Summary:
             ("waits", f"{self.limiter_waits:,} for the rate limit{waited}"),
             ("breaker", f"{self.breaker_trips:,} trips, {self.breaker_rejections:,} refusals"),
             ("tokens", tokens),
+            *([("without", without)] if without else []),
         ]
 
 

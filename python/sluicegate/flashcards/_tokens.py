@@ -15,6 +15,16 @@ BYTES_PER_TOKEN = 3
 """Of a question: JSON with Hangul in it."""
 
 
+def asked(body: bytes) -> int:
+    """Return how many tokens a question is taken to have, by its length.
+
+    Examples:
+        >>> asked(b"x" * 300)
+        100
+    """
+    return len(body) // BYTES_PER_TOKEN
+
+
 class BudgetError(Exception):
     """The next request might cost more than is left of the budget: the run ends."""
 
@@ -50,7 +60,7 @@ class Tokens:
     def estimate(self, body: bytes) -> int:
         """Return what a request may cost: by its length, and by what the answers so far used."""
         answer = self.spent // self._answers if self._answers else FIRST_ESTIMATE
-        return max(1, len(body) // BYTES_PER_TOKEN + answer)
+        return max(1, asked(body) + answer)
 
     async def take(self, body: bytes) -> Taken:
         """Hold the estimate for a request, waiting until the rate allows it.

@@ -47,6 +47,14 @@ def process(
             rich_help_panel=_WORDS,
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Make no request; tell how many calls, tokens and minutes the job would take, and its cost.",
+            rich_help_panel=_WORDS,
+        ),
+    ] = False,
     batch_size: Annotated[
         int,
         typer.Option(
@@ -75,19 +83,20 @@ def process(
 
     Every other setting is also read from FLASHCARDS_NAME and from TOML; a flag goes before both.
     """
-    from sluicegate.flashcards import _process  # noqa: PLC0415 - help does without
+    from sluicegate.flashcards import _forecast, _job, _process  # noqa: PLC0415 - help does without
 
-    job = _process.Job(
+    job = _job.Job(
         file=file,
         output=output,
         format=format,
         start_from=start_from,
         limit=limit,
         cache_only=cache_only,
+        dry_run=dry_run,
         batch_size=batch_size,
         flags=flags,
         config=config,
         as_json=as_json,
         quiet=quiet,
     )
-    raise typer.Exit(_process.process(job))
+    raise typer.Exit(_forecast.forecast(job) if dry_run else _process.process(job))

@@ -1,0 +1,172 @@
+"""`process --dry-run`: no request is made, and what is foretold is what a run then takes."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from sluicegate.flashcards._forecast import foresee, seconds_of
+from sluicegate.flashcards._settings import Settings
+from sluicegate.flashcards._tokens import FIRST_ESTIMATE, Tokens
+from sluicegate.flashcards._vocabulary import VocabularyItem
+from sluicegate.flashcards._wire import request_body
+from sluicegate.flashcards.cli import app
+from sluicegate.flashcards.server import EmbeddedServer
+
+PAID = {"base_url": "http://far.side/v1"}
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch, tmp_path):
+    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY", "FLASHCARDS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def words(tmp_path):
+    folder = tmp_path / "words"
+    folder.mkdir()
+    path = folder / "words.csv"
+    path.write_text("position,term,type\n" + "".join(f"{n},물{n},noun\n" for n in range(1, 21)))
+    return path
+
+
+@pytest.fixture
+def server():
+    with EmbeddedServer(rate="inf/s", faults="none") as server:
+        yield server
+
+
+def flashcards(*arguments, **options):
+    return CliRunner().invoke(app, ["process", *map(str, arguments)], **options)
+
+
+def foretold(words, server, *arguments):
+    result = flashcards(words, "--base-url", server.base_url, "--dry-run", "--json", "--quiet", *arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return json.loads(result.stdout)
+
+
+def items(*terms):
+    return [VocabularyItem(position, term, "noun") for position, term in enumerate(terms, start=1)]
+
+
+def test_what_is_foretold_is_what_a_run_then_asks(words, server):
+    told = foretold(words, server)
+    assert (told["words"], told["from_cache"]) == (20, 0)
+    assert told["calls"] == {"stage1": 20, "stage2": 20, "total": 40}
+    assert server.stats.requests == 0
+    assert not words.with_suffix(".tsv").exists()
+    flashcards(words, "--base-url", server.base_url, "--rate", "inf")
+    assert server.stats.requests == 40
+
+
+def test_what_is_kept_is_not_asked_again(words, server):
+    flashcards(words, "--base-url", server.base_url, "--rate", "inf", "--limit", "15")
+    told = foretold(words, server)
+    assert (told["words"], told["from_cache"], told["calls"]["total"]) == (20, 15, 10)
+    assert server.stats.requests == 30
+    assert foretold(words, server, "--no-cache")["calls"]["total"] == 40
+
+
+def test_a_word_whose_second_stage_is_missing_asks_that_alone(words, tmp_path):
+    with EmbeddedServer(rate="inf/s", faults="none") as server:
+        flashcards(words, "--base-url", server.base_url, "--rate", "inf", "--limit", "1")
+        import sqlite3
+
+        connection = sqlite3.connect(tmp_path / "cache" / "flashcards" / "answers.db")
+        with connection:
+            connection.execute("DELETE FROM answers WHERE stored_at = (SELECT MAX(stored_at) FROM answers)")
+        connection.close()
+        told = foretold(words, server, "--limit", "1")
+    assert told["calls"] == {"stage1": 0, "stage2": 1, "total": 1}
+
+
+def test_looking_makes_no_cache(words, server, tmp_path):
+    foretold(words, server)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_word_that_comes_twice_is_asked_once_where_answers_are_kept():
+    twice = items("물", "물", "불")
+    assert foresee(twice, Settings(**PAID), None).calls == 4
+    assert foresee(twice, Settings(**PAID, cache=False), None).calls == 6
+    assert foresee(twice, Settings(), None).calls == 6
+
+
+def test_tokens_are_those_that_would_be_reserved():
+    (item,) = items("물")
+    need = foresee([item], Settings(**PAID), None).stages["stage1"]
+    body = request_body("@preset/nuance-creator", {"position": 1, "term": "물", "type": "noun"})
+    assert need.prompt_tokens + need.completion_tokens == Tokens(None, None).estimate(body)
+    assert need.completion_tokens == FIRST_ESTIMATE
+
+
+def test_the_cost_is_that_of_the_prices_and_unknown_without(words, server):
+    assert foretold(words, server)["cost"] is None
+    told = foretold(words, server, "--prompt-price", "1", "--completion-price", "2")
+    assert told["cost"] == (told["prompt_tokens"] + 2 * told["completion_tokens"]) / 1e6
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        ({"rate": "inf/s"}, 0.0),
+        ({"rate": "60/minute;burst=1"}, 199.0),
+        ({"rate": "1/s;burst=200"}, 1.0),  # a tenth of a second's worth of the burst is kept back: one
+        ({"rate": "0/s;burst=199"}, float("inf")),
+        ({"rate": "inf/s", "stage2_rate": "1/2s;burst=1"}, 198.0),
+        ({"rate": "10/s;burst=1", "stage1_rate": "1/s;burst=1"}, 99.0),
+    ],
+)
+def test_the_time_is_that_of_the_slowest_limit(settings, seconds):
+    settings = Settings(**PAID, **settings)
+    found = foresee(items(*map(str, range(100))), settings, None)
+    assert seconds_of(found, settings) == pytest.approx(seconds)
+
+
+def test_a_limit_on_tokens_takes_its_time():
+    settings = Settings(**PAID, rate="inf/s", tokens_rate="100/s;burst=100")
+    found = foresee(items("물"), settings, None)
+    assert seconds_of(found, settings) == pytest.approx((found.usage.tokens - 100) / 100)
+
+
+def test_a_budget_that_would_not_do_is_told(words, server):
+    told = foretold(words, server, "--token-budget", "1000")
+    assert (told["within_budget"], told["token_budget"]) == (False, 1000)
+    result = flashcards(words, "--base-url", server.base_url, "--dry-run", "--token-budget", "1000")
+    assert "more than the budget of 1,000" in result.stderr
+
+
+def test_people_are_told_in_five_lines(words, server):
+    result = flashcards(words, "--base-url", server.base_url, "--dry-run")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert [line.split()[0] for line in result.stderr.splitlines()] == [
+        "words", "calls", "tokens", "cost", "time",
+    ]  # fmt: skip
+    assert "20 of stage1, 20 of stage2" in result.stderr
+    assert "at least 31 s at 60/minute;burst=10" in result.stderr
+
+
+def test_bad_rows_are_told_by_line(words, server):
+    words.write_text("position,term,type\n1,물,n\nx,불,n\n")
+    result = flashcards(words, "--base-url", server.base_url, "--dry-run", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["bad_rows"] == [
+        {"line": 3, "reason": "position 'x' is not an integer above 0"}
+    ]
+    assert "line 3: position 'x'" in result.stderr
+
+
+def test_from_the_standard_input_it_tells_as_well(server):
+    text = "position,term,type\n1,물,n\n"
+    result = flashcards("-", "--base-url", server.base_url, "--dry-run", "--json", "--quiet", input=text)
+    assert json.loads(result.stdout)["words"] == 1
+
+
+def test_with_cache_only_it_makes_no_sense(words):
+    result = flashcards(words, "--dry-run", "--cache-only")
+    assert result.exit_code == 2
+    assert "leave --cache-only out" in result.stderr
