@@ -19,7 +19,7 @@ from sluicegate._reservation import TokenReservation
 from sluicegate._time import Clock, resolve_clock
 from sluicegate.backends._redis_leases import Lease, Leases, Refusal
 from sluicegate.backends._redis_server import OnError, OutageError, Plan, Server, check_on_error
-from sluicegate.backends._redis_units import LARGEST, MICROS, key_bytes, key_head, share_of, units
+from sluicegate.backends._redis_units import LARGEST, MICROS, decoded, key_bytes, key_head, share_of, units
 
 _NANOS_PER_MICRO = 1_000
 
@@ -116,6 +116,8 @@ class Logic:
         self._local = local
         self._bursts = [quota.burst for quota in counted]
         self._quotas = " ".join(f"{quota.cost},{quota.earn},{quota.burst}" for quota in counted)
+        # One quota that fills again is decided in few steps, and its answer is worked out here.
+        self._alone = counted[0] if len(counted) == 1 and counted[0].earn and not self.lease else None
         self._term = max((int(exact_period(config.period) * MICROS) for config in finite), default=0)
         if hasattr(self, "leases"):
             self.leases.forget_refusals()
@@ -146,11 +148,15 @@ class Logic:
         ident = self._ident() if self.lease else "-"
         old, unspent = (lease.ident, lease.permits) if lease is not None else ("-", 0)
         want = max(0, self.lease - count)
+        words = f"take {count} {want} {self._term} {old} {unspent} {ident} {self._quotas}"
+        alone = self._alone
         try:
-            answer = yield from self.server.ask(
-                (full,), f"take {count} {want} {self._term} {old} {unspent} {ident} {self._quotas}"
-            )
-            reply = list(map(int, answer.split()))
+            if alone is None:
+                answer = yield from self.server.ask((full,), words)
+            else:
+                burst, asked = alone.burst * alone.cost, count * alone.cost
+                answer = yield from self.server.ask((full,), words, alone.cost, alone.earn, burst, asked)
+            reply = decoded(alone, count, answer)
         except OutageError as outage:
             if lease is not None and not outage.sent:
                 self.leases.keep(full, lease)
@@ -168,7 +174,7 @@ class Logic:
             return self._at_once(count)
         try:
             answer = yield from self.server.ask((full,), f"peek {count} 0 0 - 0 - {self._quotas}")
-            reply = list(map(int, answer.split()))
+            reply = decoded(None, count, answer)
         except OutageError:
             if self._on_error == "local" and self._local is not None:
                 return self._bounded(self._local.peek(key, count))
@@ -196,7 +202,7 @@ class Logic:
             answer = yield from self.server.ask(
                 (full, full + b":r:" + ident.encode()), f"reserve {count} {longest} 0 - 0 - {self._quotas}"
             )
-            reply = list(map(int, answer.split()))
+            reply = decoded(None, count, answer)
         except OutageError:
             return self._reserve_without_server(key, count, ident, max_wait)
         if not reply[0]:

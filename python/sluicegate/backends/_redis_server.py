@@ -1,15 +1,14 @@
 """Asking a Redis or Valkey server through the user's client: one script, one round trip, one timeout."""
 
 import hashlib
-import importlib
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from importlib.resources import files
 from typing import Any, Literal, TypeVar
-from weakref import WeakKeyDictionary
 
 from sluicegate._circuit_breaker import CircuitBreaker
 from sluicegate._errors import BackendError, ConfigurationError
 from sluicegate._time import Clock, sleep_until, sleep_until_blocking
+from sluicegate.backends._redis_connections import connections_of, is_async_client, library_of
 
 T = TypeVar("T")
 Plan = Generator[tuple[Any, ...], Any, T]
@@ -22,14 +21,6 @@ _MODES = ("local", "allow", "deny", "raise")
 
 BREAK = 1.0
 """Seconds for which nobody asks a server that failed to answer; then one call tries it again."""
-
-DEFAULT_TIMEOUT = 1.0
-"""Seconds that a client without a timeout of its own waits for the server."""
-
-_OF_THE_POOL = ("maint_notifications_pool_handler", "himport_registry", "orig_")
-"""What a pool of redis-py puts into the settings of its connections for its own use."""
-
-_patient: "WeakKeyDictionary[Any, Any]" = WeakKeyDictionary()
 
 
 class OutageError(Exception):
@@ -54,7 +45,7 @@ class Server:
     """
 
     def __init__(self, client: Any, script: str, clock: Clock | None) -> None:
-        library = _library(client)
+        library = library_of(client)
         family = "Redis" if hasattr(library, "RedisError") else "Valkey"
         # That a cluster has no node for a slot is no error of the libraries' own kind.
         bases = (getattr(library, f"{family}Error"), getattr(library, f"{family}ClusterException"))
@@ -63,7 +54,7 @@ class Server:
         self._text = files("sluicegate.backends").joinpath("lua", script).read_text("ascii")
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
         self.breaker = CircuitBreaker(consecutive_failures=1, break_duration=BREAK, clock=clock)
-        self.client = _without_retries(client)
+        self.client = connections_of(client)
         self.is_own_client = self.client is not client
         self.last_error: BaseException | None = None
         self.round_trips = 0
@@ -142,11 +133,6 @@ async def run_async(client: Any, plan: Plan[T], clock: Clock) -> T:
         return end.value  # type: ignore[no-any-return]  # what the plan returns
 
 
-def is_async_client(client: Any) -> bool:
-    """Tell whether a client of either library is one of asyncio."""
-    return any(".asyncio" in kind.__module__ for kind in type(client).__mro__)
-
-
 def check_client(client: Any, owner: str, *, is_async: bool) -> None:
     """Refuse a client of the other kind.
 
@@ -169,41 +155,3 @@ def check_on_error(on_error: str) -> None:
     if on_error not in _MODES:
         message = f"on_error must be one of {', '.join(_MODES)}, not {on_error!r}"
         raise ConfigurationError(message, field="on_error", value=on_error)
-
-
-def _library(client: Any) -> Any:
-    for kind in type(client).__mro__:
-        root = kind.__module__.partition(".")[0]
-        if root in ("redis", "valkey"):
-            return importlib.import_module(f"{root}.exceptions")
-    message = f"client must be one of redis-py or valkey-py, not {type(client).__name__}"
-    raise ConfigurationError(message, field="client", value=type(client).__name__)
-
-
-def _without_retries(client: Any) -> Any:
-    """Return a client with the same settings that waits for one timeout and no more.
-
-    The libraries try again by themselves, with pauses: a decision would wait for all of them, and an outage
-    would be found out late. A cluster's or a sentinel's client is used as it is.
-    """
-    pool = getattr(client, "connection_pool", None)
-    if pool is None or type(pool).__name__ != "ConnectionPool":
-        return client
-    if client not in _patient:
-        root = type(pool).__module__.partition(".")[0]
-        kind = "Redis" if root == "redis" else "Valkey"
-        module = f"{root}.asyncio" if is_async_client(client) else root
-        settings = {
-            name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_OF_THE_POOL)
-        }
-        for field in ("socket_timeout", "socket_connect_timeout"):
-            if settings.get(field) is None:
-                settings[field] = settings.get("socket_timeout") or DEFAULT_TIMEOUT
-        retry = importlib.import_module(f"{module}.retry").Retry
-        settings["retry"] = retry(importlib.import_module(f"{root}.backoff").NoBackoff(), 0)
-        settings["retry_on_error"] = []
-        settings["retry_on_timeout"] = False
-        make: Callable[..., Any] = getattr(importlib.import_module(module), kind)
-        copied = type(pool)(connection_class=pool.connection_class, **settings)
-        _patient[client] = make(connection_pool=copied)
-    return _patient[client]

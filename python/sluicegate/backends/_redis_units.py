@@ -44,6 +44,23 @@ def units(config: RateLimiterConfig) -> Units:
     return found
 
 
+def decoded(quota: Units | None, count: int, answer: bytes | str | int) -> list[int]:
+    """Read what the script decided: granted, wait or -1, deciding quota, remaining, reset or -1, leased.
+
+    An integer is the debt of the only quota, or -1 minus the debt that refuses; times are rounded up.
+
+    Example:
+        >>> decoded(Units(cost=2000000, earn=3, burst=3), 1, -1 - 6000000)
+        [0, 666667, 1, 0, 2000000, 0]
+    """
+    if quota is None or not isinstance(answer, int):
+        return list(map(int, answer.split()))  # type: ignore[union-attr]  # only a quota is told its debt
+    debt = answer if answer >= 0 else -1 - answer
+    room = quota.burst * quota.cost - debt
+    wait = 0 if answer >= 0 else -((room - count * quota.cost) // quota.earn)
+    return [int(answer >= 0), wait, 1, max(0, room // quota.cost), -(-debt // quota.earn), 0]
+
+
 def share_of(config: RateLimiterConfig, share: Fraction) -> RateLimiterConfig:
     """Return the part of a quota that a process may spend alone; its burst is rounded down.
 

@@ -1,21 +1,41 @@
 -- One limit under one key: generic cell rate algorithm on the server's time, in integers below 2^53.
 --
 -- KEYS[1] the limit; KEYS[2] the record of a reservation (reserve, settle).
--- ARGV    one word after the other, since every argument costs the client time: verb, count, amount, term in us,
+-- ARGV[1] one word after the other, since every argument costs the client time: verb, count, amount, term in us,
 --         old lease or -, what is unspent of it, new lease or -; then cost,earn,burst of each quota: a permit
 --         is `cost` units, a microsecond earns `earn` of them, `burst` permits may be owed.
 --   peek    nothing is written
 --   take    amount: permits wanted ahead
 --   reserve amount: the longest wait in us, or -1
 --   settle  amount: what was reserved; term 1 cancels
--- State   {epoch, {{cost, debt, at, refunds, hold}, ...}, {{lease, expiry, permits}, ...}}
--- Reply   take, peek, reserve: granted, wait or -1, deciding quota, remaining, reset or -1, leased; settle: permits
+-- ARGV[2] take of one quota without a lease has the same in numbers: cost, earn, and in units the burst and what
+--         is wanted
+-- State   of one quota and no leases cost, debt, at, refunds, epoch;
+--         else {epoch, {{cost, debt, at, refunds, hold}, ...}, {{lease, expiry, permits}, ...}}
+-- Reply   take, peek, reserve: granted, wait or -1, deciding quota, remaining, reset or -1, leased; settle: permits;
+--         where ARGV[2] decided: the debt, or -1 minus the debt that refuses
+local time, stored = redis.call('TIME'), redis.call('GET', KEYS[1])
+local now = time[1] * 1000000 + time[2]
+
+if ARGV[2] then
+  local cost, debt, at, refunds, epoch = ARGV[2] + 0, 0, now, 0, now
+  local known = cost
+  if stored then known, debt, at, refunds, epoch = cmsgpack.unpack(stored) end
+  if known == cost and at <= now then  -- else there is more to do
+    local earn = ARGV[3] + 0
+    debt = math.max(0, debt - (now - at) * earn)
+    local owed = debt + ARGV[5]
+    if owed > ARGV[4] + 0 then return -1 - debt end
+    local life = math.min(315360000000, math.ceil(owed / earn / 1000) + 1000)
+    redis.call('SET', KEYS[1], cmsgpack.pack(cost, owed, now, refunds, epoch), 'PX', life)
+    return owed
+  end
+end
+
 local LARGEST = 9007199254740991
 local verb, count, amount, term, old, unspent, fresh, quotas =
   string.match(ARGV[1], '(%a+) (%d+) (-?%d+) (%d+) (%S+) (%d+) (%S+) (.*)')
 count, amount, term, unspent = tonumber(count), tonumber(amount), tonumber(term), tonumber(unspent)
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 
 local function up(units, by)  -- the quotient rounded up, exactly: fmod does not round
   local rest = math.fmod(units, by)
@@ -28,8 +48,11 @@ local function charge(entry, units)
   entry[2] = math.min(LARGEST, entry[2] + units)
 end
 
-local stored = redis.call('GET', KEYS[1])
-local state = stored and cmsgpack.unpack(stored) or {now, {}, {}}
+local state = {now, {}, {}}
+if stored then
+  local first, debt, at, refunds, epoch = cmsgpack.unpack(stored)
+  state = debt and {epoch, {{first, debt, at, refunds, 0}}, {}} or first
+end
 local entries, leases, changed = state[2], state[3], false
 local number, earns, bursts = 0, {}, {}
 for cost, earn, burst in string.gmatch(quotas, '(%d+),(%d+),(%d+)') do
@@ -96,7 +119,10 @@ local function lifetime(longest)  -- in ms, with a second to spare; ten years wh
   return string.format('%.0f', math.min(315360000000, math.ceil(longest / 1000) + 1000))
 end
 local function save()
-  redis.call('SET', KEYS[1], cmsgpack.pack(state), 'PX', lifetime(clear()))
+  local entry = entries[1]
+  local plain = #entries == 1 and #state[3] == 0 and entry[5] == 0
+  local text = plain and cmsgpack.pack(entry[1], entry[2], entry[3], entry[4], state[1]) or cmsgpack.pack(state)
+  redis.call('SET', KEYS[1], text, 'PX', lifetime(clear()))
 end
 local function reply(granted, wait, leased)
   local least, which = nil, 1
