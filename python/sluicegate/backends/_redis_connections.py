@@ -47,12 +47,16 @@ class _Idle:
         self._idle: list[Any] = []
         self._owner: object = None
 
-    def _take(self, owner: object) -> tuple[Any, bool]:
-        """Return a connection, and whether it was used before."""
-        if owner != self._owner:  # sockets belong to the process, or to the loop, that opened them
+    def _of(self, owner: object) -> list[Any]:
+        """Return what is idle; sockets belong to the process, or to the loop, that opened them."""
+        if owner != self._owner:
             self._idle, self._owner = [], owner
+        return self._idle
+
+    def _take(self, idle: list[Any]) -> tuple[Any, bool]:
+        """Return a connection, and whether it was used before."""
         try:
-            return self._idle.pop(), True
+            return idle.pop(), True
         except IndexError:
             return self._kind(**self._settings), False
 
@@ -66,8 +70,8 @@ class Connections(_Idle):
         A connection that had been idle and turns out to be closed is opened again, once.
         """
         message = packed(words)
-        connection, used = self._take(os.getpid())
-        idle = self._idle
+        idle = self._of(os.getpid())
+        connection, used = self._take(idle)
         try:
             try:
                 connection.send_packed_command([message])
@@ -88,8 +92,9 @@ class Connections(_Idle):
 
     def close(self) -> None:
         """Close what is idle; the next question opens another."""
-        while self._idle:
-            self._idle.pop().disconnect()
+        idle = self._of(os.getpid())
+        while idle:
+            idle.pop().disconnect()
 
 
 class AsyncConnections(_Idle):
@@ -98,8 +103,8 @@ class AsyncConnections(_Idle):
     async def execute_command(self, *words: bytes | str | int) -> Any:
         """Send a command and return the answer, or raise what the client's library would."""
         message = packed(words)
-        connection, used = self._take(asyncio.get_running_loop())
-        idle = self._idle
+        idle = self._of(asyncio.get_running_loop())
+        connection, used = self._take(idle)
         try:
             try:
                 await connection.send_packed_command([message])
@@ -120,8 +125,9 @@ class AsyncConnections(_Idle):
 
     async def aclose(self) -> None:
         """Close what is idle; the next question opens another."""
-        while self._idle:
-            await self._idle.pop().disconnect()
+        idle = self._of(asyncio.get_running_loop())
+        while idle:
+            await idle.pop().disconnect()
 
 
 def connections_of(client: Any) -> Any:

@@ -48,15 +48,22 @@ class Leases:
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._lock = threading.Lock()
         self._max_keys = max_keys
+        self.spent = 0
+        self.spent_permits = 0
 
     def spend(self, key: bytes, count: int, now: int) -> int | None:
-        """Take `count` permits of one lease: what is left in it, or None where no lease has as many."""
+        """Take `count` permits of one lease: what is left in it, or None where no lease has as many.
+
+        What is taken is counted under the same lock.
+        """
         with self._lock:
             known = self._known.get(key)
             if known is not None:
                 for lease in known.leases:
                     if lease.permits >= count and now < lease.expires_ns:
                         lease.permits -= count
+                        self.spent += 1
+                        self.spent_permits += count
                         return lease.permits
         return None
 

@@ -128,10 +128,7 @@ class Logic:
             return False
         self._own_what_is_drawn()
         full = self._head + key_bytes(key) + b"}"
-        if self.leases.spend(full, count, self.clock.now_ns()) is None:
-            return False
-        self._count(True, count)
-        return True
+        return self.leases.spend(full, count, self.clock.now_ns()) is not None
 
     def attempt(self, key: Key, count: int) -> Plan[RateLimitResult]:
         """Draw permits, or say why not."""
@@ -195,7 +192,6 @@ class Logic:
             result = self._at_once(count)
             return Booked(key, count, ident, now, now, server=False) if result.allowed else result
         if self.lease and self.leases.spend(full, count, now) is not None:
-            self._count(True, count)
             return Booked(key, count, ident, now, now, server=False)
         longest = min(longest, LARGEST)
         try:
@@ -272,9 +268,9 @@ class Logic:
         """Read the counts."""
         allowed, denied, allowed_permits, denied_permits, alone = self._tally
         return RedisRateLimiterStats(
-            allowed,
+            allowed + self.leases.spent,
             denied,
-            allowed_permits,
+            allowed_permits + self.leases.spent_permits,
             denied_permits,
             self.server.round_trips,
             self.server.errors,
@@ -288,7 +284,6 @@ class Logic:
         if self.lease and count:
             left = self.leases.spend(full, count, now)
             if left is not None:
-                self._count(True, count)
                 return RateLimitResult(True, min(self._bursts), left, 0.0, 0.0)
         refusal = self.leases.refused(full, count, now)
         if refusal is None:
