@@ -89,9 +89,9 @@ class RedisRateLimiter(_RedisLimiter):
     A server that fails costs one timeout: for a second nobody asks it, then one call tries again. Meanwhile
     `on_error` decides. A server that lost its data, by a flush or a fail-over, admits at most one burst more.
 
-    Questions go by connections of the limiter's own, with the client's settings but not its retries; one without
-    a timeout waits a second; give it a short `socket_timeout`. What wraps the client's `execute_command` does not see
-    them. A cluster's or a sentinel's client is used as it is.
+    Questions go by connections of the limiter's own, with the client's settings but not its retries, so what
+    wraps the client's `execute_command` does not see them. Give it a short `socket_timeout`; without any, a
+    question waits a second. A cluster's or a sentinel's client is used as it is.
 
     Args:
         client: A blocking client of redis-py or valkey-py, or a cluster's.
