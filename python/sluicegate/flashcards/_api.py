@@ -39,6 +39,7 @@ from ._failures import recovery, structured
 from ._flights import Flights
 from ._hold import Admission, Clock
 from ._latencies import Latencies
+from ._log import LOG
 from ._outage import Outages
 from ._settings import Settings
 from ._stage1 import WordNuance
@@ -227,6 +228,7 @@ class Api:
             except (CircuitOpenError, ReplyError):
                 raise  # of the first there is more to say than that a call failed, the second was answered
             except Exception as error:
+                LOG.info("%s, attempt %d: %s", call.name, attempt + 1, error)
                 action = await self._recovery.recover(structured(error), attempt)
                 if action is not RecoveryAction.RETRY:
                     raise

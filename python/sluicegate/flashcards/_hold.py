@@ -11,6 +11,7 @@ from typing import Protocol
 from sluicegate import RateLimiter, RateLimiterConfig
 
 from ._announced import Announcement
+from ._log import LOG
 
 OVERTAKING = Fraction(1, 10)
 """Seconds by which requests may overtake one another on their way to the far side."""
@@ -84,6 +85,9 @@ class Admission:
             burst = min(announcement.limit, current.burst)
             announced = RateLimiterConfig(announcement.limit, announcement.period, burst=burst)
             if per_second(announced) < per_second(current):
+                LOG.info(
+                    "the API announces %d a period of %g s: adopted", announcement.limit, announcement.period
+                )
                 self.limiter.update(announced)
 
     async def wait(self, stage: RateLimiter | None) -> None:

@@ -7,9 +7,17 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from sluicegate import APIError, AttemptTimeoutError, CircuitBreaker, CircuitOpenError, CircuitState
+from sluicegate import (
+    APIError,
+    AttemptTimeoutError,
+    BreakerEvent,
+    CircuitBreaker,
+    CircuitOpenError,
+    CircuitState,
+)
 
 from ._hold import Clock, pause
+from ._log import LOG
 from ._wire import UnansweredError, is_outage
 
 BREAK_DURATION = 30.0
@@ -54,6 +62,7 @@ class Outages:
             consecutive_failures=CONSECUTIVE_FAILURES,
             handle=_shows_an_outage,
             ignore=_shows_nothing,
+            listener=_log_change,
         )
         self._waits = waits
         self._clock = clock
@@ -93,6 +102,13 @@ class Outages:
             raise OutageError(f"the API was still out of order after {MAX_TRIPS} breaks: {last}") from last
         if self.breaker.state is CircuitState.OPEN:
             await pause(self.breaker.retry_after or 0.0, self._clock)
+
+
+def _log_change(event: BreakerEvent) -> None:
+    if event.kind == "opened":
+        LOG.warning("the API is out of order: %s; nothing is sent for a while", event.breaker.last_failure)
+    else:
+        LOG.info("the breaker is %s", event.to_state.value)
 
 
 def _shows_an_outage(error: BaseException) -> bool:

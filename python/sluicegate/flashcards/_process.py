@@ -17,9 +17,10 @@ from ._api import Api
 from ._degraded import Degradations
 from ._formats import open_output
 from ._job import Exit, Job, opened_cache, output_of, settings_of, told, vocabulary_of
+from ._log import LOG, logged
 from ._progress import Display, Picture
 from ._run import End, Run
-from ._settings import EMBEDDED_RATE, Settings
+from ._settings import DEFAULT_BASE_URL, EMBEDDED_RATE, Settings
 from ._summary import Summary, say
 from ._tally import Tally
 from ._telemetry import start
@@ -39,7 +40,8 @@ def _process(job: Job, console: Console) -> int:
     settings = settings_of(job)
     vocabulary = vocabulary_of(job)
     output = output_of(job)
-    summary = asyncio.run(_run(job, settings, vocabulary, output, console))
+    with logged(settings, quiet=job.quiet):
+        summary = asyncio.run(_run(job, settings, vocabulary, output, console))
     if not job.quiet:
         summary.print(console)
     summary.print_errors(console)
@@ -94,6 +96,8 @@ async def _run(
                 window=settings.concurrency * job.batch_size,
                 telemetry=telemetry,
             )
+            where = settings.base_url or base_url or DEFAULT_BASE_URL
+            LOG.info("%d words, asked of %s at %s", run.total, where, settings.effective_rate)
             started = time.monotonic()
             async with _shown(job, run, api, console):
                 with _interruptible(run, console):

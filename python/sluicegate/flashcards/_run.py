@@ -12,6 +12,7 @@ from sluicegate import APIError, AttemptTimeoutError, CircuitOpenError, ErrorCat
 from ._api import InterruptedCallError, NotKeptError
 from ._aside import CardWriter
 from ._failures import FailedWord, structured
+from ._log import LOG
 from ._outage import OutageError
 from ._stage1 import WordNuance
 from ._stage2 import Cards
@@ -143,6 +144,7 @@ class Run:
         if self.end is not End.COMPLETED:
             return
         self.end, self.reason = end, reason
+        LOG.info("nothing more is begun: %s", reason or end.value)
         self._source.closing = True
         for worker in self._workers:
             if worker not in self._source.sending:
@@ -198,6 +200,7 @@ class Run:
         self._tally.words += 1
         if isinstance(outcome, FailedWord):
             self._failed[index] = outcome
+            LOG.info("word %d failed: %s", outcome.item.position, outcome.reason)
             self._held_back[index] = None
         else:
             self._tally.rejected_rows += outcome.rejected
