@@ -26,7 +26,6 @@ would double their price.
 
 from __future__ import annotations
 
-import pickle
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -295,6 +294,8 @@ def _portable(value: Any) -> Any:
     """Return `value`, or its `repr` where pickling it would fail, here or on arrival."""
     if value is None or type(value) in (str, int, float):
         return value
+    import pickle  # noqa: PLC0415 - who calls this is pickling already
+
     try:
         # Many an exception is pickled without complaint and fails only when it is read back.
         pickle.loads(pickle.dumps(value))  # noqa: S301 - our own bytes

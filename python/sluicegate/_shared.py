@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,7 +32,11 @@ def folder() -> Path:
         return Path(chosen)
     if _MEMORY.is_dir():
         return _MEMORY / f"sluicegate-{os.geteuid()}"
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if not runtime:
+        from tempfile import gettempdir  # noqa: PLC0415 - slow to load, and not wanted elsewhere
+
+        runtime = gettempdir()
     return Path(runtime) / f"sluicegate-{os.geteuid()}"
 
 

@@ -4,7 +4,6 @@ Deadlines are absolute, in nanoseconds on the scale of the clock's `now_ns`. A w
 deadline, since the clock is read again on waking. A manual clock makes its sleepers wait on its own time.
 """
 
-import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from sluicegate._durations import NANOS_PER_SECOND
 from sluicegate._native import ManualClock, MonotonicClock
 
 if TYPE_CHECKING:
+    import asyncio
     import threading
     from types import ModuleType
 
@@ -112,7 +112,9 @@ async def _sleep_asyncio(deadline_ns: int, left: int) -> None:
     `asyncio.sleep` adds its delay to the time at which it comes to run: of two sleepers the one that the
     machine stops in between wakes last, whatever their deadlines.
     """
-    loop = asyncio.get_running_loop()
+    from asyncio import get_running_loop  # noqa: PLC0415 - loaded by who runs it, and slow to load for nothing
+
+    loop = get_running_loop()
     when, relative = deadline_ns / NANOS_PER_SECOND, loop.time() + left / NANOS_PER_SECOND
     # The loops of asyncio read the clock that we read; another's may begin elsewhere.
     if abs(relative - when) > _SAME_SCALE:

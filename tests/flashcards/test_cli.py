@@ -36,6 +36,19 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_help_loads_nothing_of_what_does_the_work():
+    heavy = {"asyncio", "genanki", "httpx2", "json", "sluicegate._native", "sqlalchemy", "ssl", "uvicorn"}
+    script = f"""
+import sys
+from sluicegate.flashcards.cli import app
+app(["--help"], standalone_mode=False)
+print(*sorted({heavy} & set(sys.modules)), file=sys.stderr)
+"""
+    shown = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert "Usage: " in shown.stdout
+    assert shown.stderr.split() == []
+
+
 def test_a_missing_file_is_usage(tmp_path):
     result = flashcards("process", tmp_path / "words.csv")
     assert result.exit_code == 2

@@ -13,6 +13,7 @@ import sluicegate
 import sluicegate.testing
 
 OPTIONAL = ("httpx", "httpx2", "opentelemetry", "redis", "rich", "sqlalchemy", "trio", "typer", "uvicorn")
+HEAVY = (*OPTIONAL, "asyncio", "decimal", "inspect", "json", "logging", "pickle", "ssl", "sluicegate._native")
 PACKAGE = Path(sluicegate.__file__).parent
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
@@ -41,10 +42,52 @@ def imported(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_importing_the_package_imports_no_optional_dependency():
-    script = f"import sys, sluicegate; print(*sorted(set(sys.modules) & set({OPTIONAL})))"
-    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert loaded.stdout.split() == []
+def told_by(script):
+    """What a script prints in a process of its own."""
+    command = [sys.executable, "-I", "-c", script]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
+def loaded_by(statement):
+    """The modules that a statement loads."""
+    script = f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
+    return set(told_by(script))
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    assert loaded_by("import sluicegate") & set(HEAVY) == set()
+
+
+@pytest.mark.parametrize("name", ["CircuitBreaker", "KeyedRateLimiter", "RateLimiter"])
+def test_what_is_used_without_a_loop_imports_none(name):
+    assert loaded_by(f"from sluicegate import {name}") & {*OPTIONAL, "asyncio", "tempfile"} == set()
+
+
+def test_importing_starts_no_thread():
+    script = "from sluicegate import *; import threading; print(threading.active_count())"
+    assert told_by(script) == ["1"]
+
+
+def test_every_name_comes_from_the_module_that_type_checkers_are_told():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    told = {
+        alias.name: f"{node.module}.{alias.name}".removeprefix("sluicegate.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("sluicegate")
+        for alias in node.names
+    }
+    homes = {
+        name: home if home == name else f"{home}.{name}"
+        for name, home in sluicegate._HOMES.items()
+        if name in sluicegate.__all__
+    }
+    assert homes == told
+    assert set(sluicegate.__all__) <= set(dir(sluicegate))
+
+
+def test_a_name_that_is_misspelt_is_no_attribute():
+    with pytest.raises(AttributeError, match=r"^module 'sluicegate' has no attribute 'RateLimitre'$"):
+        _ = sluicegate.RateLimitre
 
 
 def test_the_public_names_are_sorted_and_exist():

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sluicegate import ConfigurationError, RateLimiterConfig
+from sluicegate import ConfigurationError
 
 _SWITCH = {
     "true": True,
@@ -36,6 +36,8 @@ def parse_rate(text: object) -> str:
         >>> parse_rate("inf"), parse_rate("60/minute;burst=10")
         ('inf/s', '60/minute;burst=10')
     """
+    from sluicegate import RateLimiterConfig  # noqa: PLC0415 - help does without
+
     if not isinstance(text, str):
         raise ConfigurationError('a rate is a text such as "60/minute;burst=10"', field="rate", value=text)
     rate = "inf/s" if text.strip().lower() == "inf" else text
