@@ -19,6 +19,11 @@ from ._wire import ReplyError, UnansweredError
 UNUSABLE_REPLY = "unusable_reply"
 """The code of an answer that arrived in order and holds nothing usable."""
 
+QUARANTINED = "quarantined"
+"""The code of a word that was not asked for, since it failed too often before."""
+
+_UNSENT = frozenset({"not_in_cache", QUARANTINED, "circuit_open", "circuit_isolated"})
+
 _ABOUT_THE_WORD = frozenset({400, 413, 422})
 """Statuses that speak of what was asked; a 404 or 405 speaks of where it was asked."""
 
@@ -77,6 +82,16 @@ class FailedWord:
     category: ErrorCategory | None = None
     code: str = "not_in_cache"
     is_invalid: bool = False
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether it was not asked for because it is in quarantine."""
+        return self.code == QUARANTINED
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether it was asked for, so that this failure tells something of the word."""
+        return self.code not in _UNSENT
 
     @classmethod
     def of(cls, item: VocabularyItem, reason: str, error: StructuredError) -> Self:

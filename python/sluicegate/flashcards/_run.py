@@ -14,6 +14,7 @@ from ._aside import CardWriter
 from ._failures import FailedWord, structured
 from ._log import LOG
 from ._outage import OutageError
+from ._run_record import UNRECORDED, RunRecord
 from ._stage1 import WordNuance
 from ._stage2 import Cards
 from ._tally import Tally
@@ -70,6 +71,7 @@ class Run:
         concurrency: words in progress at once.
         window: words that may be begun or finished, and not yet written.
         telemetry: told of words and cards.
+        record: told of each word, and asked for what it knows of one.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Run:
         concurrency: int,
         window: int,
         telemetry: Telemetry = SILENT,
+        record: RunRecord = UNRECORDED,
     ) -> None:
         self.end = End.COMPLETED
         self.reason = ""
@@ -92,6 +95,7 @@ class Run:
         self._concurrency = min(concurrency, max(1, len(items)))
         self._window = max(window, self._concurrency)
         self._telemetry = telemetry
+        self._record = record
         self._held_back: dict[int, Cards | None] = {}
         self._failed: dict[int, FailedWord] = {}
         self._next_to_write = 0
@@ -136,8 +140,9 @@ class Run:
     @property
     def failed_by_api(self) -> bool:
         """Whether every single word failed, and each because of the far side."""
-        failed = self._failed.values()
-        return len(failed) == len(self._items) > 0 and all(word.by_api for word in failed)
+        asked = [word for word in self._failed.values() if not word.is_skipped]
+        none_is_done = len(self._failed) == len(self._items)
+        return none_is_done and bool(asked) and all(word.by_api for word in asked)
 
     def stop(self, end: End, reason: str = "") -> None:
         """Begin nothing more: calls in flight are finished, whatever waits is given up."""
@@ -160,11 +165,18 @@ class Run:
         for index, item in pending:
             while index - self._next_to_write >= self._window:
                 await self._moved.wait()
+            known = self._record.known(index)
+            if known is not None:
+                self._deliver(index, known)
+                await asyncio.sleep(0)  # what is known takes no time, and others want their turn
+                continue
+            await self._record.begin(index)
             try:
                 with self._telemetry.word(item):
                     outcome = await self._word(item)
             except InterruptedCallError:
                 return
+            self._record.end(index, outcome)
             self._deliver(index, outcome)
             if self._source.closing:
                 return

@@ -71,12 +71,12 @@ def get_ttl_with_jitter(base_ttl: float, jitter_percent: float = 0.1) -> float:
     return max(base_ttl * (1 + share), base_ttl / 1000)
 
 
-def pack(text: str) -> bytes:
-    """Return a text as it is stored."""
+def pack(text: str, level: int = -1) -> bytes:
+    """Return a text as it is stored; `level` is how hard it is compressed, from 1 to 9, -1 for the usual."""
     raw = text.encode()
     check = zlib.crc32(raw).to_bytes(4)
     if len(raw) > COMPRESSION_THRESHOLD:
-        return _ZLIB + check + zlib.compress(raw)
+        return _ZLIB + check + zlib.compress(raw, level)
     return _PLAIN + check + raw
 
 

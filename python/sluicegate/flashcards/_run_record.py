@@ -1,0 +1,39 @@
+"""What a run tells of its words as they go, so that it can be gone on with; this one keeps nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._failures import FailedWord
+    from ._stage2 import Cards
+    from ._vocabulary import VocabularyItem
+
+
+class RunRecord:
+    """Takes down a run and its words, each by its number in the input from 0.
+
+    Attributes:
+        is_kept: whether anything is kept.
+        fault: why nothing is kept any more, in one line; empty while all is well.
+    """
+
+    is_kept = False
+    fault = ""
+
+    def known(self, number: int) -> Cards | FailedWord | None:
+        """Return what need not be asked: the cards it has, or why the word is skipped."""
+        return None
+
+    async def begin(self, number: int) -> None:
+        """Take down that a word is in progress; this waits while too much is on its way to the disk."""
+
+    def end(self, number: int, outcome: Cards | FailedWord) -> None:
+        """Take down what came of a word; it is on its way to the disk."""
+
+    def attempt(self, stage: str, item: VocabularyItem, seconds: float, error: BaseException | None) -> None:
+        """Take down a request that was sent, and what became of it."""
+
+
+UNRECORDED = RunRecord()
+"""The one that keeps nothing."""

@@ -1,0 +1,26 @@
+"""Runs that are kept in a database, so that they can be gone on with; needs SQLAlchemy and Alembic.
+
+It is imported where a command needs it, and by nothing else.
+"""
+
+from ._database import Database, StoreError, default_path
+from ._pool import PoolMetrics, PoolStats
+from ._quarantine import MAX_FAILED_RUNS, QuarantinedWord
+from ._store import KeptRun, Store
+from ._stored_run import StoredRun
+from ._tables import RunState, WordState
+
+__all__ = [
+    "MAX_FAILED_RUNS",
+    "Database",
+    "KeptRun",
+    "PoolMetrics",
+    "PoolStats",
+    "QuarantinedWord",
+    "RunState",
+    "Store",
+    "StoreError",
+    "StoredRun",
+    "WordState",
+    "default_path",
+]

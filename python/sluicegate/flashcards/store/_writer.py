@@ -1,0 +1,71 @@
+"""What writes behind a run's back: a thread that commits what has gathered, many entries at once."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+LINGER = 0.1
+"""Seconds that entries may gather for: each commit costs as much as many words."""
+
+MAX_BATCH = 512
+"""The most entries that are committed at once."""
+
+HEARTBEAT = 10.0
+"""Seconds after which a commit is made though there is nothing to write."""
+
+
+class Writer(Generic[T]):
+    """Hands entries to `commit` in their order, from a thread of its own, and stops at its first error.
+
+    Args:
+        commit: takes what has gathered, which is nothing at all where the heart beats.
+        error: the one that `commit` may raise; what comes after it is dropped.
+    """
+
+    def __init__(self, commit: Callable[[Sequence[T]], None], error: type[Exception]) -> None:
+        self.fault = ""
+        self._commit, self._error = commit, error
+        self._queue: queue.SimpleQueue[T] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="runs", daemon=True)
+        self._thread.start()
+
+    @property
+    def backlog(self) -> int:
+        """How many entries wait."""
+        return self._queue.qsize()
+
+    def put(self, entry: T) -> None:
+        """Have an entry written; this never waits."""
+        if not self.fault:
+            self._queue.put(entry)
+
+    def close(self) -> None:
+        """Commit what is left, and end the thread."""
+        self._closing.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        beat = 0.0
+        while not self.fault:
+            closing = self._closing.wait(LINGER)
+            beat += LINGER
+            while self._queue.qsize() or beat >= HEARTBEAT:
+                beat = 0.0
+                if not self._write():
+                    return
+            if closing and not self._queue.qsize():
+                return
+
+    def _write(self) -> bool:
+        batch = [self._queue.get() for _ in range(min(self._queue.qsize(), MAX_BATCH))]
+        try:
+            self._commit(batch)
+        except self._error as error:
+            self.fault = str(error)
+        return not self.fault
