@@ -41,6 +41,7 @@ from ._hold import Admission, Clock
 from ._latencies import Latencies
 from ._log import LOG
 from ._outage import Outages
+from ._run_record import UNRECORDED, RunRecord
 from ._settings import Settings
 from ._stage1 import WordNuance
 from ._stage2 import Cards
@@ -69,10 +70,12 @@ class _Call:
     """A call on its way: what is sent, under which limit of its own, and whether it was sent before."""
 
     name: str
+    item: VocabularyItem
     body: bytes
     stage: RateLimiter | None
     key: bytes
     sent: bool = False
+    began: float | None = None
 
 
 class Api:
@@ -88,6 +91,7 @@ class Api:
         rng: for tests; draws the jitter of retries.
         transport: for tests; takes the place of the network.
         telemetry: told of stages, attempts and tokens.
+        record: told of attempts.
 
     Attributes:
         tally: what happened so far.
@@ -112,6 +116,7 @@ class Api:
         rng: random.Random | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
         telemetry: Telemetry = SILENT,
+        record: RunRecord = UNRECORDED,
     ) -> None:
         self.tally = Tally() if tally is None else tally
         self.closing = False
@@ -124,7 +129,7 @@ class Api:
         self.latencies = {"stage1": Latencies(), "stage2": Latencies()}
         self._settings, self._cache, self._cache_only = settings, cache, cache_only
         self._share_calls = settings.share_calls
-        self._telemetry = telemetry
+        self._telemetry, self._record = telemetry, record
         self._price = settings.price
         telemetry.observe(self._read)
         self._clock = clock
@@ -156,14 +161,14 @@ class Api:
         """
         flight = (_stage1.MODEL, item.term, item.type)
         body = request_body(_stage1.MODEL, _stage1.message(item))
-        call = _Call("stage1", body, self._stage1, nuance_key(self._settings, item))
+        call = _Call("stage1", item, body, self._stage1, nuance_key(self._settings, item))
         return await self._once(flight, lambda: self._ask(call, _stage1.read_nuance))
 
     async def cards(self, item: VocabularyItem, nuance: WordNuance) -> Cards:
         """Return the cards stage 2 makes of a word; raises what `nuance` raises."""
         flight = (_stage2.MODEL, item.term, nuance)
         body = request_body(_stage2.MODEL, _stage2.message(item, nuance))
-        call = _Call("stage2", body, self._stage2, cards_key(self._settings, item, nuance))
+        call = _Call("stage2", item, body, self._stage2, cards_key(self._settings, item, nuance))
         return await self._once(flight, lambda: self._ask(call, _stage2.read_cards))
 
     @property
@@ -239,6 +244,7 @@ class Api:
             raise InterruptedCallError
         taken = await self.tokens.take(call.body)
         sent, used = False, 0
+        wrong: Exception | None = None
         try:
             await self.admission.wait(call.stage)
             sent = True
@@ -246,9 +252,10 @@ class Api:
                 answer = await self._guarded.call(self._send, call)
             used = answer.usage.tokens
         except ReplyError as error:
-            used = error.usage.tokens
+            used, wrong = error.usage.tokens, error
             raise
         except (APIError, AttemptTimeoutError, UnansweredError) as error:
+            wrong = error
             self._note(error)
             if self.closing:
                 raise InterruptedCallError from error
@@ -258,6 +265,9 @@ class Api:
                 self.tokens.settle(taken, used)
             else:
                 self.tokens.give_back(taken)
+            if call.began is not None:
+                self._record.attempt(call.name, call.item, time.perf_counter() - call.began, wrong)
+                call.began = None
         self._refused_last = False
         return answer
 
@@ -267,7 +277,7 @@ class Api:
         self.tally.requests += 1
         self.tally.retries += call.sent
         call.sent = True
-        started = time.perf_counter()
+        started = call.began = time.perf_counter()
         try:
             status, headers, content = await self._connection.post(call.body)
         finally:

@@ -35,7 +35,7 @@ class Exit(enum.IntEnum):
 
     OK = 0
     INCOMPLETE = 1
-    """Some rows were bad, some words failed, or the token budget was spent before the last one."""
+    """Rows were bad, words failed or were skipped, or the token budget was spent before the last one."""
     USAGE = 2
     CONFIGURATION = 3
     API = 4
@@ -54,6 +54,7 @@ class Job:
         format: the form they are written in.
         start_from: the first data row that is taken, counted from 1.
         limit: how many data rows are taken; None for all.
+        resume: whether a run of the same words that was not completed is gone on with.
         cache_only: whether no request is made, and words that are not in the cache are listed.
         dry_run: whether no request is made, and what the job would take is told.
         batch_size: words each worker may run ahead of the oldest unfinished one.
@@ -68,6 +69,7 @@ class Job:
     format: Format = Format.TSV
     start_from: int = 1
     limit: int | None = None
+    resume: bool = True
     cache_only: bool = False
     dry_run: bool = False
     batch_size: int = 10

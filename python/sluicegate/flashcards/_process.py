@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +22,9 @@ from ._job import Exit, Job, opened_cache, output_of, settings_of, told, vocabul
 from ._log import LOG, logged
 from ._progress import Display, Picture
 from ._run import End, Run
+from ._run_record import UNRECORDED
 from ._settings import DEFAULT_BASE_URL, EMBEDDED_RATE, Settings
+from ._stored import observe_pool, stored_run
 from ._summary import Summary, say
 from ._tally import Tally
 from ._telemetry import start
@@ -74,8 +78,18 @@ async def _run(
     with (
         contextlib.closing(telemetry),
         opened_cache(job, settings, degradations) as cache,
+        contextlib.nullcontext()
+        if job.cache_only
+        else stored_run(
+            str(job.file), settings, vocabulary, os.environ, degradations, resume=job.resume
+        ) as stored,
         open_output(job.format, path) as output,
     ):
+        record = UNRECORDED if stored is None else stored
+        if stored is not None:
+            observe_pool(telemetry, stored.pool)
+            if not (stored.is_new or job.quiet):
+                say(console, f"flashcards: {stored.greeting}")
         async with (
             _endpoint(job, settings, vocabulary) as base_url,
             Api(
@@ -85,6 +99,7 @@ async def _run(
                 cache=cache,
                 cache_only=job.cache_only,
                 telemetry=telemetry,
+                record=record,
             ) as api,
         ):
             run = Run(
@@ -95,6 +110,7 @@ async def _run(
                 concurrency=settings.concurrency,
                 window=settings.concurrency * job.batch_size,
                 telemetry=telemetry,
+                record=record,
             )
             where = settings.base_url or base_url or DEFAULT_BASE_URL
             LOG.info("%d words, asked of %s at %s", run.total, where, settings.effective_rate)
@@ -107,6 +123,12 @@ async def _run(
         written = end is End.COMPLETED and code != Exit.API
         if written:
             output.complete()
+        pool = None
+        if stored is not None:
+            stored.finish(end.value, code)
+            pool = dataclasses.asdict(stored.pool.stats())
+    if record.fault:
+        degradations.found("database", f"cannot keep the run: {record.fault}", "not all of it was kept")
     if cache is not None and cache.fault:
         degradations.found("cache", f"cannot write the cache: {cache.fault}", "not every answer was kept")
     stats, snapshot = api.admission.limiter.stats(), api.breaker.snapshot()
@@ -130,6 +152,9 @@ async def _run(
         degraded=degradations.told,
         cost=settings.price(Usage(tally.prompt_tokens, tally.completion_tokens)),
         seconds=seconds,
+        run=None if stored is None else stored.run_id,
+        resumed=0 if stored is None else stored.resumed,
+        pool=pool,
     )
 
 

@@ -48,6 +48,9 @@ class Summary:
         degraded: the parts the job went on without.
         cost: of the tokens, in the currency of the prices; None where a price is not known.
         seconds: from the first word to the last.
+        run: its number in the database, None where it is not kept.
+        resumed: words that had their cards from the run that this one goes on with.
+        pool: what the pool of connections to the database did, None where there is none.
     """
 
     end: End
@@ -69,6 +72,9 @@ class Summary:
     degraded: Sequence[Degraded]
     cost: float | None
     seconds: float
+    run: int | None = None
+    resumed: int = 0
+    pool: Mapping[str, float] | None = None
 
     @property
     def cache_hit_rate(self) -> float:
@@ -80,6 +86,11 @@ class Summary:
     def error_rate(self) -> float:
         """The share of the words brought to an end that have no cards; 0 where there were none."""
         return len(self.failed) / self.tally.words if self.tally.words else 0.0
+
+    @property
+    def skipped(self) -> int:
+        """Words without cards because they are in quarantine."""
+        return sum(word.is_skipped for word in self.failed)
 
     @property
     def done(self) -> int:
@@ -95,8 +106,11 @@ class Summary:
             "reason": self.reason,
             "exit_code": self.exit_code,
             "output": self.output,
+            "run": self.run,
             "words": self.words,
             "done": self.done,
+            "resumed": self.resumed,
+            "skipped": self.skipped,
             "failed": [
                 {
                     "position": word.item.position,
@@ -121,6 +135,7 @@ class Summary:
             "limiter_waited_seconds": round(self.limiter_waited_seconds, 3),
             "breaker_trips": self.breaker_trips,
             "breaker_rejections": self.breaker_rejections,
+            "pool": None if self.pool is None else dict(self.pool),
             "seconds": round(self.seconds, 3),
             "words_per_second": round(self.tally.words / self.seconds, 3) if self.seconds else 0.0,
         }
@@ -149,6 +164,8 @@ class Summary:
         words = f"{self.done:,} of {self.words:,} done"
         if self.failed:
             words += f", {len(self.failed):,} failed"
+        if self.skipped:
+            words += f" ({self.skipped:,} skipped in quarantine; flashcards quarantine list)"
         if self.bad_rows:
             words += f", {len(self.bad_rows):,} bad rows left out"
         cards = f"{tally.rows:,} rows"

@@ -26,7 +26,7 @@ _NOTHING = contextlib.nullcontext()
 
 
 class Gauges(Protocol):
-    """What is read when somebody looks, by its name: numbers that only grow."""
+    """What is read when somebody looks, by its name."""
 
     def __call__(self) -> Iterable[tuple[str, float]]:
         """Return names and numbers."""
@@ -51,7 +51,10 @@ class Telemetry:
         """Count tokens, and what they cost where that is known."""
 
     def observe(self, read: Gauges) -> None:
-        """Tell the numbers of limiter and breaker whenever they are asked for."""
+        """Tell numbers that only grow, such as those of limiter and breaker, whenever they are asked for."""
+
+    def watch(self, read: Gauges) -> None:
+        """Tell numbers that rise and fall whenever they are asked for."""
 
     def close(self) -> None:
         """Send what was not sent yet."""
@@ -121,18 +124,24 @@ class OpenTelemetry(Telemetry):
 
     def observe(self, read: Gauges) -> None:
         """Make an observable counter of each number."""
-        from opentelemetry.metrics import Observation  # noqa: PLC0415 - optional
-
-        def callback(name: str) -> Callable[[Any], Iterable[Any]]:
-            return lambda _options: [Observation(dict(read())[name])]
-
         for name, _ in read():
-            self._meter.create_observable_counter(name, callbacks=[callback(name)])
+            self._meter.create_observable_counter(name, callbacks=[_reader(read, name)])
+
+    def watch(self, read: Gauges) -> None:
+        """Make an observable gauge of each number."""
+        for name, _ in read():
+            self._meter.create_observable_gauge(name, callbacks=[_reader(read, name)])
 
     def close(self) -> None:
         """Send what was not sent yet, and shut down the providers that are not the process's own."""
         for provider in self._own:
             provider.shutdown()
+
+
+def _reader(read: Gauges, name: str) -> Callable[[Any], Iterable[Any]]:
+    from opentelemetry.metrics import Observation  # noqa: PLC0415 - optional
+
+    return lambda _options: [Observation(dict(read())[name])]
 
 
 def start(wanted: bool, say: Callable[[str], None]) -> Telemetry:

@@ -39,6 +39,14 @@ def process(
     limit: Annotated[
         int | None, typer.Option(min=1, help="How many data rows are taken.", rich_help_panel=_WORDS)
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume/--no-resume",
+            help="Go on with a run of these words that was not completed, or begin a new one.",
+            rich_help_panel=_WORDS,
+        ),
+    ] = True,
     cache_only: Annotated[
         bool,
         typer.Option(
@@ -91,6 +99,7 @@ def process(
         format=format,
         start_from=start_from,
         limit=limit,
+        resume=resume,
         cache_only=cache_only,
         dry_run=dry_run,
         batch_size=batch_size,

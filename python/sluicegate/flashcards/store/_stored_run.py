@@ -60,6 +60,9 @@ class StoredRun(RunRecord):
         quarantined: why words are skipped, by term and type.
         suspects: term and type of each word that failed before.
         is_new: whether no other process has worked on it before.
+
+    Attributes:
+        pool: what the pool of connections does.
     """
 
     is_kept = True
@@ -78,11 +81,17 @@ class StoredRun(RunRecord):
     ) -> None:
         self.run_id, self.resumed, self.is_new = run_id, resumed, is_new
         self._database, self._api, self._items = database, api, items
+        self.pool = database.pool
         self._quarantined, self._suspects = quarantined, suspects
         self._known: dict[int, object] = {}
         self._known_to = 0 if resumed else len(items)
         self._reading_fault = ""
         self._writer: Writer[_Entry] = Writer(self._commit, StoreError)
+
+    @property
+    def greeting(self) -> str:
+        """What it goes on with, in one line."""
+        return f"going on with run {self.run_id}: {self.resumed:,} of {len(self._items):,} words have their cards"
 
     @property
     def fault(self) -> str:  # type: ignore[override]
@@ -119,8 +128,8 @@ class StoredRun(RunRecord):
         told = None if error is None else f"{type(error).__name__}: {error}"
         self._writer.put(_Attempt(stage, item, time.time(), seconds, told))
 
-    def finish(self, state: RunState, exit_code: int) -> None:
-        """Write down what is left, and how the run ended."""
+    def finish(self, state: str, exit_code: int) -> None:
+        """Write down what is left, and how the run ended: by one of the values of `RunState`."""
         self._writer.close()
         if self.fault:
             return
@@ -129,7 +138,12 @@ class StoredRun(RunRecord):
                 connection.execute(
                     sa.update(RUNS)
                     .where(RUNS.c.id == self.run_id)
-                    .values(state=state, exit_code=exit_code, ended_at=time.time(), seen_at=time.time())
+                    .values(
+                        state=RunState(state),
+                        exit_code=int(exit_code),
+                        ended_at=time.time(),
+                        seen_at=time.time(),
+                    )
                 )
                 connection.execute(
                     sa.update(WORDS)
