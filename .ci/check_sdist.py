@@ -13,6 +13,8 @@ NEEDED = {
     "README.md",
     "pyproject.toml",
     "python/sluicegate/_native.pyi",
+    "python/sluicegate/flashcards/store/migrations/env.py",
+    "python/sluicegate/flashcards/store/migrations/versions/r0001_runs.py",
     "python/sluicegate/py.typed",
     "rust/core/src/lib.rs",
     "rust/py/src/lib.rs",

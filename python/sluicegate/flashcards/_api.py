@@ -244,7 +244,7 @@ class Api:
             raise InterruptedCallError
         taken = await self.tokens.take(call.body)
         sent, used = False, 0
-        wrong: Exception | None = None
+        wrong: BaseException | None = None
         try:
             await self.admission.wait(call.stage)
             sent = True
@@ -259,6 +259,9 @@ class Api:
             self._note(error)
             if self.closing:
                 raise InterruptedCallError from error
+            raise
+        except asyncio.CancelledError as error:
+            wrong = error
             raise
         finally:
             if sent:

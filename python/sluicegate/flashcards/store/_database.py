@@ -170,9 +170,8 @@ def _url(settings: Settings, environment: Mapping[str, str]) -> sa.URL:
     try:
         return sa.make_url(settings.database_url)
     except (exc.ArgumentError, ValueError) as error:
-        where = masked_url(settings.database_url)
-        raise ConfigurationError(
-            f"database_url {where} is no URL of a database", field="database_url", value=where
+        raise ConfigurationError(  # not shown: what cannot be read may be a password
+            "database_url is no URL of a database", field="database_url", value=MASKED
         ) from error
 
 

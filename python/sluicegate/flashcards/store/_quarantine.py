@@ -91,7 +91,7 @@ def quarantined(connection: sa.Connection, api: str | None = None) -> list[Quara
     wanted = sa.select(*(QUARANTINE.c[name] for name in QuarantinedWord.__slots__)).where(_IS_KEPT)
     if api is not None:
         wanted = wanted.where(QUARANTINE.c.api == api)
-    rows = connection.execute(wanted.order_by(QUARANTINE.c.quarantined_at, QUARANTINE.c.key))
+    rows = connection.execute(wanted.order_by(QUARANTINE.c.quarantined_at, QUARANTINE.c.position))
     return [QuarantinedWord(*row) for row in rows]
 
 

@@ -91,7 +91,8 @@ class StoredRun(RunRecord):
     @property
     def greeting(self) -> str:
         """What it goes on with, in one line."""
-        return f"going on with run {self.run_id}: {self.resumed:,} of {len(self._items):,} words have their cards"
+        words = len(self._items)
+        return f"going on with run {self.run_id}: {self.resumed:,} of {words:,} words have their cards"
 
     @property
     def fault(self) -> str:  # type: ignore[override]
@@ -167,7 +168,7 @@ class StoredRun(RunRecord):
         )
         try:
             with self._database.reading() as connection:
-                self._known.update(connection.execute(wanted).tuples())
+                self._known.update({row.number: row.cards for row in connection.execute(wanted)})
         except StoreError as error:
             self._known_to = len(self._items)
             self._reading_fault = str(error)

@@ -1,0 +1,330 @@
+"""The database: runs that are gone on with, words in quarantine, and what makes it unusable."""
+
+import os
+import sqlite3
+import threading
+from contextlib import closing
+from types import SimpleNamespace
+
+import pytest
+
+from sluicegate import ConfigurationError, ErrorCategory
+from sluicegate.flashcards._failures import FailedWord
+from sluicegate.flashcards._settings import Settings
+from sluicegate.flashcards._stage2 import Card, Cards
+from sluicegate.flashcards._vocabulary import VocabularyItem
+from sluicegate.flashcards.store import Database, Store, StoreError, _owners, default_path
+from sluicegate.flashcards.store._owners import is_alive
+
+ITEMS = [VocabularyItem(number, f"물{number}", "noun") for number in range(1, 11)]
+CARDS = Cards((Card("Scene", "primer", "front\t", "back" * 500, "tag", ""),), 1)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "deep" / "runs.db"
+
+
+@pytest.fixture
+def settings(path):
+    return Settings(database_url=f"sqlite:///{path}", pool_timeout=0.2)
+
+
+@pytest.fixture
+def store(settings):
+    with Store(settings, {}) as store:
+        yield store
+
+
+def begin(store, items=ITEMS, api="api", **options):
+    return store.begin("words.csv", api, "1", items, **options)
+
+
+def failed(number, **told):
+    told = {"by_api": True, "category": ErrorCategory.EXTERNAL_SERVICE, "code": "server_error"} | told
+    return FailedWord(ITEMS[number], "500: no", **told)
+
+
+def run_once(store, outcomes, state="completed"):
+    """Make a run in which some words come to an end, by their number."""
+    run = begin(store)
+    for number, outcome in outcomes.items():
+        run.end(number, outcome)
+    run.finish(state, 0)
+    assert not run.fault
+    return run
+
+
+def change(path, statement, *values):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+@pytest.mark.parametrize("state", ["interrupted", "refused", "outage", "budget"])
+def test_a_run_that_was_not_completed_is_gone_on_with(store, state):
+    first = run_once(store, {0: CARDS, 3: CARDS, 4: failed(4)}, state)
+    run = begin(store)
+    assert (run.run_id, run.resumed, run.is_new) == (first.run_id, 2, False)
+    assert [run.known(number) for number in range(10)] == [CARDS, None, None, CARDS, *[None] * 6]
+    assert store.kept_run().words == {
+        "pending": 8,
+        "in progress": 0,
+        "done": 2,
+        "failed": 0,
+        "quarantined": 0,
+    }
+    run.close()
+
+
+def test_a_run_that_nobody_finished_is_gone_on_with(store):
+    run = begin(store)
+    run.end(2, CARDS)
+    run.close()
+    again = begin(store)
+    assert (again.run_id, again.resumed) == (run.run_id, 1)
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"items": ITEMS[:9]}, {"items": [*ITEMS[:9], VocabularyItem(10, "불", "noun")]}, {"api": "b"}],
+)
+def test_a_run_of_other_words_or_another_api_is_a_new_one(store, other):
+    first = run_once(store, {0: CARDS}, "interrupted")
+    run = begin(store, **other)
+    assert (run.run_id != first.run_id, run.resumed, run.is_new) == (True, 0, True)
+    assert run.known(0) is None
+    run.close()
+
+
+def test_a_completed_run_is_not_begun_again_and_a_new_one_may_be_asked_for(store):
+    first = run_once(store, {0: CARDS})
+    second = run_once(store, {0: CARDS}, "interrupted")
+    assert second.run_id > first.run_id
+    run = begin(store, resume=False)
+    assert run.run_id > second.run_id
+    run.close()
+
+
+async def test_a_run_on_which_another_process_works_is_left_to_it(store, path):
+    first = begin(store)
+    await first.begin(0)
+    first.close()
+    host = _owners.this_process().rpartition(":")[0]
+    change(path, "UPDATE runs SET owner = ?", f"{host}:{os.getppid()}")
+    second = begin(store)
+    assert second.run_id != first.run_id
+    second.close()
+
+
+def test_who_is_alive():
+    host = _owners.this_process().rpartition(":")[0]
+    assert is_alive(f"{host}:1", 1e9)
+    assert not is_alive(_owners.this_process(), 0.0)
+    assert not is_alive(f"{host}:{2**22 + 1}", 0.0)
+    assert is_alive("elsewhere:1", 59.0)
+    assert not is_alive("elsewhere:1", 61.0)
+
+
+def test_damaged_cards_are_asked_for_anew(store, path):
+    run_once(store, {0: CARDS, 1: CARDS}, "interrupted")
+    change(path, "UPDATE words SET cards = ? WHERE number = 0", b"\x01damaged")
+    run = begin(store)
+    assert (run.known(0), run.known(1)) == (None, CARDS)
+    run.close()
+
+
+def test_a_word_is_in_quarantine_after_three_runs_that_it_failed_in(store):
+    for _ in range(3):
+        assert store.quarantined() == []
+        run_once(store, {1: failed(1), 2: CARDS})
+    [word] = store.quarantined()
+    assert (word.term, word.failures, word.reason) == ("물2", 3, "500: no")
+    run = begin(store)
+    skipped = run.known(1)
+    assert (skipped.is_skipped, skipped.reason) == (True, "in quarantine: 500: no")
+    assert run.known(2) is None
+    run.finish("completed", 1)
+    assert store.kept_run().words["quarantined"] == 1
+    assert store.quarantined() == [word]
+    other = begin(store, api="another")
+    assert other.known(1) is None
+    other.close()
+
+
+def test_a_run_counts_once_however_often_it_is_gone_on_with(store):
+    for _ in range(5):
+        run_once(store, {1: failed(1), 2: failed(1)}, "interrupted")
+    assert store.quarantined() == []
+
+
+def test_invalid_input_is_in_quarantine_at_once(store):
+    run_once(store, {1: failed(1, is_invalid=True)})
+    assert [word.failures for word in store.quarantined()] == [1]
+
+
+@pytest.mark.parametrize("code", ["not_in_cache", "circuit_open"])
+def test_a_word_that_was_not_sent_has_not_failed(store, code):
+    for _ in range(4):
+        run_once(store, {1: failed(1, code=code)})
+    assert store.quarantined() == []
+
+
+def test_a_word_that_gets_its_cards_has_a_clean_slate(store):
+    for outcome in (failed(1), failed(1), CARDS, failed(1), failed(1)):
+        run_once(store, {1: outcome})
+    assert store.quarantined() == []
+    run_once(store, {1: failed(1)})
+    assert len(store.quarantined()) == 1
+
+
+def test_words_are_let_out_of_quarantine(store):
+    run_once(store, {number: failed(number, is_invalid=True) for number in range(4)})
+    assert store.release(["물1", "물2", "no such word"]) == 2
+    assert [word.term for word in store.quarantined()] == ["물3", "물4"]
+    assert store.release() == 2
+    assert store.quarantined() == []
+
+
+async def test_attempts_are_taken_down(store, path):
+    run = begin(store)
+    run.attempt("stage1", ITEMS[0], 0.25, ConnectionError("cut"))
+    run.attempt("stage1", ITEMS[0], 0.5, None)
+    run.finish("completed", 0)
+    rows = change(path, "SELECT stage, term, seconds, error FROM attempts")
+    assert rows == [("stage1", "물1", 0.25, "ConnectionError: cut"), ("stage1", "물1", 0.5, None)]
+    assert store.stats()["attempts"] == {"sent": 2, "failed": 1}
+
+
+async def test_words_in_progress_are_pending_again_when_the_run_ends(store, path):
+    run = begin(store)
+    await run.begin(0)
+    run.close()
+    assert change(path, "SELECT state FROM words WHERE number = 0") == [("in progress",)]
+    run = begin(store)
+    await run.begin(0)
+    run.finish("interrupted", 130)
+    assert change(path, "SELECT DISTINCT state FROM words") == [("pending",)]
+
+
+async def test_what_cannot_be_written_is_told_and_nobody_waits(store, path):
+    run = begin(store)
+    change(path, "ALTER TABLE words RENAME TO elsewhere")
+    run.end(0, CARDS)
+    run.finish("completed", 0)
+    assert "no such table: words" in run.fault
+    await run.begin(1)
+
+
+def test_a_database_that_is_locked_is_told_after_the_wait(settings, path):
+    Store(settings, {}).database.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="database is locked"):
+            Store(settings, {})
+
+
+def test_the_cards_of_a_run_are_read_back_in_order(store):
+    run = run_once(store, {4: CARDS, 1: CARDS, 2: failed(2)})
+    assert [item for item, _ in store.cards(run.run_id)] == [ITEMS[1], ITEMS[4]]
+    assert store.kept_run(run.run_id).words["done"] == 2
+    assert store.kept_run(99) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql+nosuchdriver://me:secret@host/cards", "nosuchdriver"),
+        ("postgresql+pg8000://me:secret@host/cards", "pg8000"),
+        ("nosuchdatabase://me:secret@host/cards", "nosuchdatabase"),
+        ("sqlite+aiosqlite:///x.db", "aiosqlite"),
+        ("://secret@", "no URL"),
+    ],
+)
+def test_a_url_without_its_driver_is_a_configuration_error(url, told):
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        Store(Settings(database_url=url), {})
+    assert "secret" not in str(caught.value)
+    assert caught.value.field == "database_url"
+
+
+def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file"):
+        Store(Settings(database_url=f"sqlite:///{tmp_path}/file/runs.db"), {})
+
+
+def test_a_file_that_is_no_database_is_refused_and_left(settings, path):
+    path.parent.mkdir()
+    path.write_bytes(b"not a database, though long enough to be looked at" * 10)
+    with pytest.raises(StoreError, match="not a database"):
+        Store(settings, {})
+    assert path.read_bytes().startswith(b"not a database")
+
+
+def test_it_lies_in_the_users_folder_for_data(tmp_path):
+    assert default_path({"XDG_DATA_HOME": str(tmp_path)}) == tmp_path / "flashcards" / "runs.db"
+    with Store(Settings(), {"XDG_DATA_HOME": str(tmp_path)}) as store:
+        assert store.migrated[0] is None
+    assert change(tmp_path / "flashcards" / "runs.db", "PRAGMA journal_mode") == [("wal",)]
+
+
+def test_the_pool_tells_what_it_does(settings):
+    with Database(settings, {}) as database:
+        with database.reading(), database.reading():
+            stats = database.pool.stats()
+            assert (stats.open, stats.checked_out, stats.checkouts) == (2, 2, 2)
+        stats = database.pool.stats()
+        assert (stats.open, stats.checked_out, stats.most_checked_out) == (2, 0, 2)
+        assert stats.oldest_seconds > 0
+        assert (stats.waits, stats.recycled, stats.invalidated) == (0, 0, 0)
+    assert database.pool.stats().open == 0
+
+
+def test_the_pool_tells_who_waited(path):
+    settings = Settings(database_url=f"sqlite:///{path}", pool_size=1, pool_overflow=0, pool_timeout=30.0)
+    with Database(settings, {}) as database:
+
+        def read():
+            with database.reading():
+                pass
+
+        waiting = threading.Thread(target=read)
+        with database.reading():
+            waiting.start()
+            waiting.join(0.1)
+            assert waiting.is_alive()
+        waiting.join()
+        stats = database.pool.stats()
+        assert (stats.waits, stats.open) == (1, 1)
+        assert 0.05 < stats.waited_seconds < 30
+
+
+def test_a_pool_that_is_used_up_is_a_store_error(path):
+    settings = Settings(database_url=f"sqlite:///{path}", pool_size=1, pool_overflow=0, pool_timeout=0.01)
+    with Database(settings, {}) as database, database.reading():
+        with pytest.raises(StoreError, match="QueuePool limit"):
+            database.reading().__enter__()
+        assert database.pool.stats().waits == 1
+
+
+def test_a_connection_past_its_age_is_replaced_and_counted(path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("sqlalchemy.pool.base.time", SimpleNamespace(time=lambda: now[0]))
+    settings = Settings(database_url=f"sqlite:///{path}", pool_recycle=10.0)
+    with Database(settings, {}) as database:
+        for now[0] in (0.0, 9.0, 11.0, 12.0, 22.0):
+            with database.reading():
+                pass
+        stats = database.pool.stats()
+        assert (stats.open, stats.recycled) == (1, 2)
+
+
+def test_a_connection_that_broke_is_not_counted_as_recycled(settings):
+    with Database(settings, {}) as database:
+        with pytest.raises(StoreError), database.reading() as connection:
+            connection.invalidate()
+        with database.reading():
+            pass
+        stats = database.pool.stats()
+        assert (stats.invalidated, stats.recycled, stats.open) == (1, 0, 1)
