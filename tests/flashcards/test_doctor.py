@@ -73,3 +73,26 @@ def test_settings_that_make_no_sense_are_a_finding(monkeypatch):
     result = doctor()
     assert result.exit_code == 1
     assert "FLASHCARDS_TIMEOUT: seconds above 0 are wanted, not 'soon'" in result.stdout
+
+
+def test_a_database_that_is_not_there_yet_can_be_made():
+    found = findings()["database"]
+    assert found["ok"]
+    assert found["found"].endswith("runs.db can be made")
+
+
+def test_the_revision_of_the_database_is_told(tmp_path):
+    url = f"sqlite:///{tmp_path}/runs.db"
+    assert findings("--database-url", url)["database"]["found"] == f"{url} opens, and has no tables yet"
+    CliRunner().invoke(app, ["db", "migrate", "--database-url", url])
+    assert findings("--database-url", url)["database"]["found"].endswith("has tables of revision 0002")
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////dev/null/runs.db", "nosuchdatabase://me:secret@host/cards", "://secret"]
+)
+def test_a_database_that_cannot_be_opened_is_found_and_its_password_is_not_told(url):
+    result = doctor("--database-url", url)
+    assert result.exit_code == 1
+    assert "NO  database" in result.stdout
+    assert "secret" not in result.output

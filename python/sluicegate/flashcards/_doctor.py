@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 from sluicegate import ConfigurationError, RateLimiter
 
-from ._one_line import os_reason, shown
+from ._cache_keys import cache_path
+from ._one_line import os_reason
 from ._settings import DEFAULT_BASE_URL, Settings, users_config
-from ._show import masked_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,40 +99,44 @@ def check_cache(settings: Settings) -> Finding:
     """Write into the folder of the cache, or into the one it would be made in."""
     if not settings.cache:
         return Finding("cache", True, "switched off")
-    if settings.cache_dir is None:
-        return Finding("cache", True, "cache_dir is not set")
-
-    def write() -> None:
-        folder = settings.cache_dir or Path()
-        while not folder.exists():
-            folder = folder.parent
-        tempfile.TemporaryFile(dir=folder).close()
-
-    found = f"{settings.cache_dir} can be written"
+    folder = cache_path(settings, os.environ).parent
     return _attempt(
-        "cache", found, f"make {settings.cache_dir} writable, or name another by cache_dir", write
+        "cache",
+        f"{folder} can be written",
+        f"make {folder} writable, or name another by cache_dir",
+        lambda: _write_into(folder),
     )
 
 
 def check_database(settings: Settings) -> Finding:
-    """Open the database, where SQLAlchemy is there to do it."""
+    """Open the database and look at its tables, or at the folder that its file would be made in."""
     if importlib.util.find_spec("sqlalchemy") is None:
-        return Finding("database", True, "SQLAlchemy is not installed; runs are not kept yet")
-    if settings.database_url is None:
-        return Finding("database", True, "database_url is not set; runs are not kept yet")
-    where = masked_url(settings.database_url)
-    try:
-        engine = importlib.import_module("sqlalchemy").create_engine(settings.database_url)
-        try:
-            engine.connect().close()
-        finally:
-            engine.dispose()
-    except Exception as error:  # whatever a driver raises is the finding
-        reason = shown(str(error).partition("\n")[0]).replace(settings.database_url, where)
         return Finding(
-            "database", False, f"{where}: {reason}", "check database_url, or leave it out for SQLite"
+            "database", False, "SQLAlchemy is not installed", 'pip install "sluicegate[flashcards]"'
         )
-    return Finding("database", True, f"{where} opens")
+    from .store import Database, StoreError, default_path, revision_of  # noqa: PLC0415 - SQLAlchemy
+
+    default = default_path(os.environ)
+    if settings.database_url is None and not default.exists():
+        return _attempt(
+            "database",
+            f"{default} can be made",
+            f"make {default.parent} writable, or name another by database_url",
+            lambda: _write_into(default.parent),
+        )
+    try:
+        with Database(settings, os.environ) as database, database.reading() as connection:
+            revision = revision_of(connection)
+    except (ConfigurationError, StoreError) as error:
+        return Finding("database", False, str(error), "check database_url, or leave it out for SQLite")
+    tables = "has no tables yet" if revision is None else f"has tables of revision {revision}"
+    return Finding("database", True, f"{database.shown_url} opens, and {tables}")
+
+
+def _write_into(folder: Path) -> None:
+    while not folder.exists():
+        folder = folder.parent
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 def _listen() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from .commands import _cache, _config, _doctor, _process, _serve
+from .commands import _cache, _config, _db, _doctor, _export, _process, _quarantine, _serve
 
 app = typer.Typer(
     name="flashcards",
@@ -40,7 +40,10 @@ def main(
 
 
 app.command(rich_help_panel=_CARDS)(_process.process)
+app.command(rich_help_panel=_CARDS)(_export.export)
 app.command(rich_help_panel=_CARDS)(_serve.serve)
 app.command(rich_help_panel=_STATE)(_doctor.doctor)
 app.add_typer(_cache.app, name="cache", rich_help_panel=_STATE)
+app.add_typer(_db.app, name="db", rich_help_panel=_STATE)
+app.add_typer(_quarantine.app, name="quarantine", rich_help_panel=_STATE)
 app.add_typer(_config.app, name="config", rich_help_panel=_STATE)

@@ -6,6 +6,7 @@ It is imported where a command needs it, and by nothing else.
 from ._database import Database, StoreError, default_path
 from ._pool import PoolMetrics, PoolStats
 from ._quarantine import MAX_FAILED_RUNS, QuarantinedWord
+from ._schema import revision_of
 from ._store import KeptRun, Store
 from ._stored_run import StoredRun
 from ._tables import RunState, WordState
@@ -23,4 +24,5 @@ __all__ = [
     "StoredRun",
     "WordState",
     "default_path",
+    "revision_of",
 ]
