@@ -53,6 +53,7 @@ def test_tells_rate_against_limit_retries_breaker_tokens_and_time_left():
     [
         ({"limit": math.inf}, "(no limit)"),
         ({"failed": 2}, "2 failed"),
+        ({"cost": 1.5}, "12,345 tokens, cost 1.5000"),
         ({"breaker": "open", "waiting_for": ("waiting out a break", 29.2)}, "waiting out a break, 29 s"),
     ],
 )

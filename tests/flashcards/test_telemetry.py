@@ -14,12 +14,14 @@ from typer.testing import CliRunner
 
 from sluicegate.flashcards import _telemetry
 from sluicegate.flashcards._api import Api
+from sluicegate.flashcards._cache_keys import nuance_key
 from sluicegate.flashcards._output import TsvOutput
 from sluicegate.flashcards._run import Run
 from sluicegate.flashcards._settings import Settings
 from sluicegate.flashcards._tally import Tally
 from sluicegate.flashcards._telemetry import SILENT, OpenTelemetry, exporting_providers, start
 from sluicegate.flashcards._vocabulary import VocabularyItem
+from sluicegate.flashcards.cache import CompressedCache
 from sluicegate.flashcards.cli import app
 from sluicegate.flashcards.server import EmbeddedServer
 
@@ -45,12 +47,12 @@ def telemetry(spans, reader):
     telemetry.close()
 
 
-async def run(telemetry, path):
+async def run(telemetry, path, cache=None):
     with EmbeddedServer(ITEMS, rate="inf/s", faults="none") as server:
         settings = Settings(base_url=server.base_url, rate="inf/s", prompt_price=1.0, completion_price=2.0)
         tally = Tally()
         with TsvOutput(path) as output:
-            async with Api(settings, tally=tally, telemetry=telemetry) as api:
+            async with Api(settings, tally=tally, cache=cache, telemetry=telemetry) as api:
                 words = Run(ITEMS, api, output, tally, concurrency=2, window=4, telemetry=telemetry)
                 await words.execute()
     return tally
@@ -96,6 +98,22 @@ async def test_the_instruments_count_cards_tokens_and_cost(telemetry, reader, tm
     assert allowed.value == tally.requests
     (trips,) = found["sluicegate.breaker.trips"][1]
     assert trips.value == 0
+
+
+async def test_the_instruments_of_the_cache_count_hits_misses_and_bytes(telemetry, reader, tmp_path):
+    with CompressedCache(tmp_path / "answers.db") as cache:
+        for item in ITEMS:
+            await cache.keep(nuance_key(Settings(), item), "of another API")
+        await run(telemetry, tmp_path / "cards.tsv", cache)
+        found = numbers(reader)
+        assert {name: points[0].value for name, (_, points) in found.items() if ".cache." in name} == {
+            "flashcards.cache.hits": 0,
+            "flashcards.cache.misses": 4,
+            "flashcards.cache.size": cache.stats().bytes,
+        }
+        for item in ITEMS:
+            cache.get(nuance_key(Settings(), item))
+        assert numbers(reader)["flashcards.cache.hits"][1][0].value == 2
 
 
 def test_a_span_names_the_kind_of_an_error_and_not_its_text(telemetry, spans):

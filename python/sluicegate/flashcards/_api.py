@@ -132,6 +132,9 @@ class Api:
         self._telemetry, self._record = telemetry, record
         self._price = settings.price
         telemetry.observe(self._read)
+        if cache is not None:
+            telemetry.observe(lambda: _cache_served(cache))
+            telemetry.watch(lambda: (("flashcards.cache.size", cache.size),))
         self._clock = clock
         self._key = settings.api_key
         self._stage1 = _stage_limiter("stage1", settings.stage1_rate, clock)
@@ -178,6 +181,11 @@ class Api:
             return "waiting out a break", self.breaker.retry_after or 0.0
         held = self.admission.held_for
         return ("held by the API", held) if held >= _SHORT_HOLD else ("", 0.0)
+
+    @property
+    def cost(self) -> float | None:
+        """What the tokens so far cost, in the currency of the prices; None where a price is not known."""
+        return self._price(Usage(self.tally.prompt_tokens, self.tally.completion_tokens))
 
     async def _once(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> T:
         return await (self.flights.once(key, call) if self._share_calls else call())
@@ -302,6 +310,11 @@ class Api:
             self.tally.server_errors += is_outage(error)
         else:
             self.tally.connection_errors += 1
+
+
+def _cache_served(cache: CompressedCache) -> Iterable[tuple[str, float]]:
+    hits, misses = cache.served
+    return ("flashcards.cache.hits", hits), ("flashcards.cache.misses", misses)
 
 
 def _stage_limiter(name: str, rate: str | None, clock: Clock | None) -> RateLimiter | None:

@@ -29,7 +29,6 @@ from ._summary import Summary, say
 from ._tally import Tally
 from ._telemetry import start
 from ._vocabulary import Vocabulary
-from ._wire import Usage
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
@@ -150,7 +149,7 @@ async def _run(
         breaker_rejections=snapshot.total_rejected,
         latencies={stage: latencies.percentiles() for stage, latencies in api.latencies.items()},
         degraded=degradations.told,
-        cost=settings.price(Usage(tally.prompt_tokens, tally.completion_tokens)),
+        cost=api.cost,
         seconds=seconds,
         run=None if stored is None else stored.run_id,
         resumed=0 if stored is None else stored.resumed,
@@ -187,6 +186,7 @@ async def _shown(job: Job, run: Run, api: Api, console: Console) -> AsyncIterato
             retries=tally.retries,
             breaker=api.breaker.state.name.lower().replace("_", "-"),
             tokens=tally.total_tokens,
+            cost=api.cost,
             waiting_for=api.waiting_for,
         )
 

@@ -38,6 +38,7 @@ class Picture:
         retries: so far.
         breaker: the state of the breaker, in a word.
         tokens: spent so far.
+        cost: of the tokens; None where a price is not known.
         waiting_for: what holds everything up and for how many seconds, empty and 0 where nothing does.
     """
 
@@ -50,6 +51,7 @@ class Picture:
     retries: int
     breaker: str
     tokens: int
+    cost: float | None = None
     waiting_for: tuple[str, float] = ("", 0.0)
 
 
@@ -98,7 +100,8 @@ def status(picture: Picture, pace: Pace) -> str:
     parts = [f"{requests:.1f} requests/s ({limit})"]
     parts.append(f"{picture.retries:,} retries")
     parts.append(f"breaker {picture.breaker}")
-    parts.append(f"{picture.tokens:,} tokens")
+    cost = "" if picture.cost is None else f", cost {picture.cost:,.4f}"
+    parts.append(f"{picture.tokens:,} tokens{cost}")
     if picture.failed:
         parts.append(f"{picture.failed:,} failed")
     reason, seconds = picture.waiting_for

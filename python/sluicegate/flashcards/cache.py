@@ -245,6 +245,11 @@ class CompressedCache:
         """How many look-ups were hits, and how many misses."""
         return self._hits, self._misses
 
+    @property
+    def size(self) -> int:
+        """Bytes of values it holds, as far as this process knows; `stats` counts anew."""
+        return self._stored
+
     def _prepare(self) -> int:
         with self._writer:
             self._writer.execute(_SCHEMA)
