@@ -1,4 +1,4 @@
-"""Where the cards go: a file written aside and moved into place, and by a completed run only."""
+"""Where the cards go, and what else is exported: a file written aside, and moved into place when whole."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ._vocabulary import VocabularyItem
 
 
 class OutputError(Exception):
-    """The cards cannot be written; the message is one line and names the file.
+    """A file cannot be written; the message is one line and names the file.
 
     Attributes:
         path: the file, or None for the standard output.
@@ -40,12 +40,12 @@ class CardWriter(Protocol):
         ...
 
 
-class CardOutput(abc.ABC):
-    """Cards on their way into a file: a context manager that leaves nothing behind without `complete`.
+class Aside:
+    """Bytes on their way into a file: a context manager that leaves nothing behind without `complete`.
 
-    The rows go to a hidden file beside the target, which `complete` moves onto it in one step, so that a
+    They go to a hidden file beside the target, which `complete` moves onto it in one step, so that a
     reader sees the old file or the new one whole. What is no plain file (a pipe, a device, the standard
-    output) gets the rows at the end instead.
+    output) gets them at the end instead.
 
     Args:
         path: the target; None for the standard output.
@@ -76,30 +76,19 @@ class CardOutput(abc.ABC):
 
     @property
     def stream(self) -> BinaryIO:
-        """What the cards are written into."""
+        """What is written into."""
         if self._stream is None:
             raise ValueError("the output is not open")
         return self._stream
 
-    def write(self, item: VocabularyItem, cards: Iterable[Card]) -> None:
-        """Take the cards of the next word, under the position of its row."""
-        try:
-            self.add(item, cards)
-        except OSError as error:
-            raise OutputError(self._path, error) from error
+    def begin(self, stream: BinaryIO) -> None:
+        """Write what stands before all else; by default nothing."""
 
-    def begin(self, stream: BinaryIO) -> None:  # noqa: B027 - most forms need none
-        """Write what stands before the cards; by default nothing."""
-
-    @abc.abstractmethod
-    def add(self, item: VocabularyItem, cards: Iterable[Card]) -> None:
-        """Write, or keep, the cards of the next word."""
-
-    def finish(self, stream: BinaryIO) -> None:  # noqa: B027 - most forms need none
+    def finish(self, stream: BinaryIO) -> None:
         """Write what is only known at the end; by default nothing."""
 
     def complete(self) -> None:
-        """Put the rows in their place; after that nothing can be written.
+        """Put the bytes in their place; after that nothing can be written.
 
         Raises:
             OutputError: that failed, and the target is as it was.
@@ -155,3 +144,18 @@ class CardOutput(abc.ABC):
             with contextlib.suppress(OSError):
                 self._aside.unlink()
             self._aside = None
+
+
+class CardOutput(Aside, abc.ABC):
+    """Cards on their way into a file, in one of their forms."""
+
+    def write(self, item: VocabularyItem, cards: Iterable[Card]) -> None:
+        """Take the cards of the next word, under the position of its row."""
+        try:
+            self.add(item, cards)
+        except OSError as error:
+            raise OutputError(self._path, error) from error
+
+    @abc.abstractmethod
+    def add(self, item: VocabularyItem, cards: Iterable[Card]) -> None:
+        """Write, or keep, the cards of the next word."""

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -221,12 +221,32 @@ class CompressedCache:
         await committed.wait()
 
     def warm(self, answers: Iterable[tuple[bytes, str]]) -> int:
-        """Keep many texts, and return how many; they are on the disk once the cache is closed."""
+        """Keep many texts, and return how many; they are on the disk once the cache is closed.
+
+        No more than twice `MAX_BATCH` of them are held at once.
+        """
         count = 0
+        written = threading.Event()
+        written.set()
         for key, text in answers:
-            self._queue.put((key, text, lambda: None))
             count += 1
+            tell = _nobody
+            if count % MAX_BATCH == 0:
+                written.wait()
+                written.clear()
+                tell = written.set
+            self._queue.put((key, text, tell))
         return count
+
+    def answers(self) -> Iterator[tuple[bytes, str]]:
+        """Yield every text that could be got now, by its key and in the order of the keys."""
+        rows = self._reader.execute(
+            "SELECT key, value FROM answers WHERE expires_at > ? ORDER BY key", (self._clock(),)
+        )
+        for key, value in rows:
+            text = unpack(value)
+            if text is not None:
+                yield key, text
 
     def clear(self) -> int:
         """Forget everything, and return how many answers that were."""
@@ -291,6 +311,10 @@ class CompressedCache:
                 while (stored := self._measured()) > self._size:
                     self._writer.execute(_EVICT)
                 self._stored = stored
+
+
+def _nobody() -> None:
+    """Tell nobody that a text was written."""
 
 
 def _connect(path: Path) -> sqlite3.Connection:
