@@ -74,7 +74,7 @@ def test_a_rate_above_a_permit_a_nanosecond_loses_none(clock):
     """[6]"""
     limiter = RateLimiter("1000000001/s", clock=clock)
     with ThreadPoolExecutor(2) as pool:
-        draws = pool.map(lambda _: all(limiter.try_acquire() for _ in range(100_000)), range(2))
+        draws = pool.map(lambda _: all(limiter.try_acquire() for _ in range(1_000_000)), range(2))
     assert all(draws)
 
 
@@ -188,6 +188,23 @@ def test_of_two_quotas_the_longer_wait_decides_in_either_order(clock):
         assert limiter.attempt(5).retry_after == pytest.approx(30e-9)
 
 
+def test_one_quota_with_one_permit_left_and_one_with_two_wait_as_long_as_the_slower(clock):
+    """[31], to the letter: brought to one and two permits left by draws that the fast one has slept off."""
+    slow, fast = RateLimiterConfig(10, 100e-9), RateLimiterConfig(5, 10e-9)
+    for configs in ((slow, fast), (fast, slow)):
+        limiter = RateLimiter(*configs, clock=clock)
+        for nanoseconds, count in ((14, 5), (2, 5), (4, 1)):
+            assert limiter.try_acquire(count)
+            clock.advance_ns(nanoseconds)
+        assert limiter.peek(0).remaining == 1
+        assert not limiter.peek(2).allowed
+        assert limiter.attempt(3).retry_after == 20e-9
+        clock.advance_ns(19)
+        assert not limiter.try_acquire(3)
+        clock.advance_ns(1)
+        assert limiter.try_acquire(3)
+
+
 def test_peeking_never_draws(clock):
     """[32]"""
     limiter = RateLimiter(RateLimiterConfig(100, 100e-9), clock=clock)
@@ -219,6 +236,18 @@ def test_debt_is_paid_off_before_anything_is_granted(clock):
     assert limiter.try_acquire()
 
 
+def test_what_is_given_back_never_fills_it_past_its_burst(clock):
+    """[34]"""
+    limiter = RateLimiter(RateLimiterConfig(100, 100e-9), clock=clock)
+    assert limiter.try_acquire(60)
+    reservation = limiter.reserve(40)
+    clock.advance_ns(90)
+    assert limiter.peek(0).remaining == 90
+    assert reservation.commit(0) == 40
+    assert limiter.peek(0).remaining == 100
+    assert taken(limiter, 100, 1) == [True, False]
+
+
 def test_reset_after_is_the_time_until_nothing_is_owed(clock):
     """[36]"""
     limiter = RateLimiter(RateLimiterConfig(10, 100e-9), clock=clock)
@@ -247,6 +276,8 @@ def test_a_refusal_burns_nothing(clock):
     """[41]"""
     limiter = RateLimiter("10/2min", clock=clock)
     assert not limiter.try_acquire(11)
+    assert taken(limiter, *[1] * 11) == [True] * 10 + [False]
+    limiter = RateLimiter("10/2min", clock=clock)
     result = limiter.attempt(5)
     assert result.remaining == 5
     assert taken(limiter, 6, 5) == [False, True]

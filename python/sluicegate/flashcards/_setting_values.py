@@ -93,7 +93,7 @@ def number(least: float, most: float, what: str, *, above: bool = False) -> Call
     def convert(value: object) -> float:
         try:
             found = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             found = math.nan
         if not least <= found <= most or found == math.inf or (above and found == least):
             raise ValueError(f"{what} wanted, not {value!r}")

@@ -7,6 +7,10 @@ use sluicegate_core::Nanos;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
+/// 97 days: below 2^23 s the floats of seconds lie closer together than nanoseconds, so that each
+/// nanosecond has one of its own. Beyond, two may share one.
+const EXACT: u64 = (1 << 23) * NANOS_PER_SECOND;
+
 /// Takes seconds (int, float or `timedelta`) and rounds them to the nearest nanosecond; a span
 /// beyond the range, infinity included, becomes [`Nanos::MAX`].
 ///
@@ -37,7 +41,7 @@ pub(crate) fn nanos_from_seconds(value: &Bound<'_, PyAny>, field: &str) -> PyRes
 }
 
 /// Rounds non-negative seconds to the nearest nanosecond: exact for any float that came from
-/// [`seconds`] of less than 2^53 ns (104 days).
+/// [`seconds`] of less than [`EXACT`].
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -67,14 +71,14 @@ pub(crate) fn nanos_or_forever(value: Option<&Bound<'_, PyAny>>, field: &str) ->
     value.map_or(Ok(Nanos::MAX), |value| nanos_from_seconds(value, field))
 }
 
-/// Gives a span as a float that is no shorter than it: exactly it below 2^53 ns (104 days), since
-/// the nearest float reads as the same nanosecond again. [`Nanos::MAX`] is infinity.
+/// Gives a span as a float that is no shorter than it: exactly it below [`EXACT`], since the nearest
+/// float reads as the same nanosecond again. [`Nanos::MAX`] is infinity.
 pub(crate) fn span_seconds(span: Nanos) -> f64 {
     if span == Nanos::MAX {
         return f64::INFINITY;
     }
     let nearest = seconds(span);
-    let exact = span.get() < 1 << f64::MANTISSA_DIGITS || nanos_from_f64(nearest) >= span;
+    let exact = span.get() < EXACT || nanos_from_f64(nearest) >= span;
     if exact { nearest } else { nearest.next_up() }
 }
 

@@ -20,6 +20,17 @@ def test_an_isolated_breaker_refuses_until_it_is_reset(breaker, clock, events):
     assert events == ["isolated", "closed"]
 
 
+def test_closing_by_hand_what_a_hand_has_isolated_clears_its_figures(breaker, events):
+    breaker.fail(9)
+    breaker.isolate()
+    breaker.reset()
+    snapshot = breaker.snapshot()
+    assert (snapshot.throughput, snapshot.failures, snapshot.consecutive_trips) == (0, 0, 0)
+    breaker.fail(9)
+    assert breaker.state is CircuitState.CLOSED
+    assert events == ["isolated", "closed"]
+
+
 def test_isolating_never_asks_the_generator(build):
     counted = []
     build(break_duration_generator=counted.append).isolate()
