@@ -277,3 +277,6 @@ impl<M: Memory> Table<M> {
         passed.ok().map(|_| Seat { slot: seat.slot, tag: next })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -119,3 +119,133 @@ fn the_end_of_the_range_refuses() {
     let key = limiter.seed().bytes(b"late");
     assert!(!limiter.try_acquire(&Nanos::MAX, key, 1));
 }
+
+#[test]
+fn the_end_of_the_range_refuses_who_has_a_slot_as_well() {
+    for bandwidths in 1..3 {
+        let limiter = limiter(bandwidths);
+        let owner = limiter.seed().bytes(&0_usize.to_le_bytes());
+        assert!(!limiter.try_acquire(&Nanos::MAX, owner, 1));
+        assert!(limiter.try_acquire(&NOW, owner, 3));
+    }
+}
+
+#[test]
+fn whoever_asks_for_nothing_or_has_no_limit_takes_no_slot() {
+    let limited = limiter(2);
+    let unlimited = KeyedRateLimiter::new(&[Quota::unlimited(); 2], 1, Seed::new([1, 2])).unwrap();
+    for (limiter, count) in [(limited, 0), (unlimited, 5)] {
+        let key = limiter.seed().bytes(b"nobody");
+        assert!(limiter.attempt(&NOW, key, count).allowed);
+        assert!(limiter.reserve(&NOW, key, count, Nanos::ZERO).is_ok());
+        assert_eq!(limiter.table.find(limiter.table.reach(key), key), None);
+    }
+}
+
+#[test]
+fn a_slot_taken_in_the_very_instant_in_which_it_is_paid_off_owes_nothing() {
+    // Arrivals that are no multiple of what a claim rounds up to.
+    let quota = Quota::new(Rate::per(1, Nanos::from_secs(1)).unwrap(), 3).unwrap();
+    for bandwidths in 1..3 {
+        let quotas = vec![quota; bandwidths];
+        let limiter = KeyedRateLimiter::new(&quotas, 1, Seed::new([1, 2])).unwrap();
+        let (then, now) = (Nanos::new(7), Nanos::from_secs(1) + Nanos::new(7));
+        for number in 0..limiter.slots() {
+            let key = limiter.seed().bytes(&number.to_le_bytes());
+            assert!(limiter.try_acquire(&then, key, 1));
+        }
+        assert_eq!(limiter.slots_in_use(now), 0);
+        let late = limiter.seed().bytes(b"late");
+        assert!(limiter.try_acquire(&now, late, 3));
+        assert_eq!((limiter.slots_in_use(now), limiter.overflowed()), (1, 0));
+    }
+}
+
+#[test]
+fn a_slot_never_used_before_is_as_good_as_one_that_was() {
+    let quota = Quota::new(Rate::per(1, Nanos::from_secs(1)).unwrap(), 3).unwrap();
+    let limiter = KeyedRateLimiter::new(&[quota], 1, Seed::new([1, 2])).unwrap();
+    let (key, presents) = (limiter.seed().bytes(b"twice"), limiter.presents(NOW));
+    let mut slots = limiter.table.reach(key).slots().map(|slot| limiter.table.seat(slot));
+    let (first, second) = (slots.next().unwrap(), slots.next().unwrap());
+    limiter.table.occupy(second, key, &presents[..1]).unwrap();
+    assert!(limiter.peek(NOW, key, 3).allowed);
+    assert!(limiter.try_acquire(&NOW, key, 2));
+    limiter.table.occupy(first, key, &presents[..1]).unwrap();
+    assert_eq!(draws(&limiter, key), 1);
+}
+
+#[test]
+fn what_the_overflow_owes_is_no_debt_of_those_who_have_slots() {
+    for bandwidths in 1..3 {
+        let limiter = limiter(bandwidths);
+        let keys: Vec<_> = (0..limiter.slots())
+            .map(|number| limiter.seed().bytes(&number.to_le_bytes()))
+            .collect();
+        for key in &keys {
+            assert!(limiter.try_acquire(&NOW, *key, 1));
+        }
+        assert_eq!(draws(&limiter, limiter.seed().bytes(b"late")), 3);
+        assert!(limiter.overflowed() >= 3);
+        for key in &keys {
+            assert!(limiter.peek(NOW, *key, 2).allowed);
+            assert_eq!(draws(&limiter, *key), 2);
+        }
+    }
+}
+
+#[test]
+fn a_grant_that_is_deferred_holds_its_room_in_its_slot_and_in_the_overflow() {
+    for crowded in [false, true] {
+        let limiter = limiter(1);
+        if crowded {
+            for number in 0..limiter.slots() {
+                let key = limiter.seed().bytes(&number.to_le_bytes());
+                assert!(limiter.try_acquire(&NOW, key, 3));
+            }
+        }
+        let key = limiter.seed().bytes(b"patient");
+        let reserve = |count| limiter.reserve(&NOW, key, count, Nanos::MAX).unwrap().0;
+        reserve(3);
+        let (first, mut second) = (reserve(2), reserve(2));
+        assert_eq!(matches!(first.place, Place::Overflow), crowded);
+        limiter.defer(&mut second, NOW + Nanos::from_secs(8));
+        assert_eq!(limiter.cancel(&first, &NOW), 0);
+        let other = self::limiter(1);
+        let first = other.reserve(&NOW, key, 3, Nanos::MAX).unwrap().0;
+        assert_eq!(other.commit(&first, &NOW, 0), 3, "where nothing is deferred all goes back");
+    }
+}
+
+#[test]
+fn words_have_ledgers_of_their_own_in_a_small_table_and_share_them_in_a_large_one() {
+    let quota = Quota::new(Rate::per(1, Nanos::from_secs(1)).unwrap(), 3).unwrap();
+    for (max_keys, are_shared) in [(1, false), (200_000, true)] {
+        for bandwidths in 1..4 {
+            let quotas = vec![quota; bandwidths];
+            let limiter = KeyedRateLimiter::new(&quotas, max_keys, Seed::new([1, 2])).unwrap();
+            let mut used = vec![std::collections::HashSet::new(); bandwidths];
+            for slot in 0..limiter.slots() {
+                let seat = limiter.table.seat(slot);
+                for (bandwidth, used) in used.iter_mut().enumerate() {
+                    used.insert(std::ptr::from_ref(limiter.ledger(seat, bandwidth)));
+                }
+            }
+            let each = limiter.ledgers.len() / bandwidths;
+            assert_eq!(each < limiter.slots(), are_shared);
+            assert!(used.iter().all(|ledgers| ledgers.len() == each));
+            let all: std::collections::HashSet<_> = used.iter().flatten().collect();
+            assert_eq!(all.len(), limiter.ledgers.len(), "two bandwidths never share one");
+        }
+    }
+}
+
+#[test]
+fn its_size_is_that_of_all_its_parts() {
+    for bandwidths in 1..3 {
+        let limiter = limiter(bandwidths);
+        let parts = size_of::<KeyedRateLimiter>() + bandwidths * size_of::<Bandwidth>();
+        let slots = 16 * 8 * (bandwidths + 1);
+        assert_eq!(limiter.size(), parts + slots + 16 * 24 * bandwidths);
+    }
+}

@@ -72,6 +72,7 @@ mod tests {
         assert_eq!(worth(claim(1, 7)), 256);
         assert_eq!(worth(claim(512, 7)), 512);
         assert_eq!(worth(claim(0, 255)), 0);
+        assert_eq!((claim(0, 0), worth(claim(0, 0))), (CLAIMED, 0));
         assert_eq!(worth(claim(LAST, 1)), LAST - 255);
         assert_eq!(worth(700), 700);
     }
