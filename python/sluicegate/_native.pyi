@@ -185,8 +185,8 @@ class RateLimitResult:
         allowed: Whether the permits were granted.
         limit: The burst; of several bandwidths that of the one with the least remaining.
         remaining: Whole permits left, 0 in debt.
-        retry_after: Seconds after which the same request succeeds; 0.0 where allowed, inf where it never can. To
-            the nanosecond below 97 days; beyond, where floats lie further apart, the next float that is long enough.
+        retry_after: Seconds after which the same request succeeds; 0.0 where allowed, inf where it never can.
+            Exact to the nanosecond below 97 days; beyond that the next float that is long enough.
         reset_after: Seconds until nothing is owed any more.
     """
 

@@ -182,7 +182,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         message = f"cannot read {path}: {os_reason(error)}; name another file by --config"
         raise ConfigurationError(message, field="config", value=str(path)) from error
-    except (ValueError, RecursionError) as error:  # tomllib raises both of what is too long or too deep for it
+    except (ValueError, RecursionError) as error:  # numbers too long, tables too deep
         raise ConfigurationError(f"{path} is no TOML: {error}", field="config", value=str(path)) from error
 
 
