@@ -10,7 +10,7 @@ import time
 
 import pytest
 import redis.asyncio
-import valkey
+import valkey.asyncio
 
 from sluicegate import (
     CircuitBreakerConfig,
@@ -366,9 +366,9 @@ def test_the_client_of_valkey_shares_breakers_with_that_of_redis(server, breaker
     client.close()
 
 
-@pytest.fixture
-async def asynchronous(server):
-    client = redis.asyncio.Redis(unix_socket_path=server.path, socket_timeout=1)
+@pytest.fixture(params=[redis.asyncio.Redis, valkey.asyncio.Valkey], ids=["redis", "valkey"])
+async def asynchronous(server, request):
+    client = request.param(unix_socket_path=server.path, socket_timeout=1)
     config = CircuitBreakerConfig(consecutive_failures=1, break_duration=0)
     breaker = AsyncRedisCircuitBreaker(client, config, name="test", on_error="raise")
     yield breaker

@@ -88,11 +88,19 @@ class Lives(RuleBasedStateMachine):
         self.client.delete("clock")
         self.client.rpush("clock", BEGAN + second, tick * 1_000_000 // TICKS_PER_SECOND)
 
-    @rule(ticks=st.integers(0, 12) | st.sampled_from([63, 64, 65, 300, 2048]))
+    @rule(ticks=st.integers(0, 12) | st.sampled_from([10, 20, 30]) | st.sampled_from([63, 64, 65, 300, 2048]))
     def wait(self, ticks):
         self.now += ticks
         self.clock.advance_ns(ticks * 100_000_000)
         self.tell_the_time()
+
+    @rule(worker=st.integers(0, 5), outcomes=st.lists(st.booleans(), min_size=1, max_size=8))
+    def call(self, worker, outcomes):
+        for failed in outcomes:
+            before = len(self.permits)
+            self.enter(worker)
+            if len(self.permits) > before:
+                self.conclude(*self.permits.pop(), failed)
 
     @rule(worker=st.integers(0, 5))
     def enter(self, worker):
@@ -105,7 +113,9 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.permits)
     @rule(data=st.data(), failed=st.sampled_from([True, True, False, None]))
     def settle(self, data, failed):
-        permit, ticket = self.permits.pop(data.draw(st.integers(0, len(self.permits) - 1)))
+        self.conclude(*self.permits.pop(data.draw(st.integers(0, len(self.permits) - 1))), failed)
+
+    def conclude(self, permit, ticket, failed):
         self.obvious.settle(ticket, failed, self.now)
         if failed is None:
             permit.ignore()
@@ -114,8 +124,10 @@ class Lives(RuleBasedStateMachine):
         else:
             permit.success()
 
-    @rule(worker=st.integers(0, 5), verb=st.sampled_from(sorted(BY_HAND)))
+    @rule(worker=st.integers(0, 5), verb=st.sampled_from([None] * 8 + sorted(BY_HAND)))
     def force(self, worker, verb):
+        if verb is None:
+            return
         state, kind = BY_HAND[verb]
         getattr(self.breakers[worker % self.workers], verb)()
         if self.obvious.state is not state:

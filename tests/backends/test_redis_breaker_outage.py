@@ -154,3 +154,14 @@ async def test_the_asynchronous_one_does_the_same(server):
     server.resume()
     await breaker.aclose()
     await client.aclose()
+
+
+def test_a_thread_that_read_the_clock_before_the_last_answer_is_not_refused(server, breaker_of, clock):
+    breaker = breaker_of(on_error="local", clock=clock)
+    clock.advance(5)
+    breaker.call(len, "four")
+    server.kill()
+    clock.set(4)
+
+    assert [breaker.call(len, "four") for _ in range(2)] == [4, 4]
+    assert breaker.stats().without_server == 1

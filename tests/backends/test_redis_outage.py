@@ -159,6 +159,9 @@ def test_a_cluster_without_a_node_for_the_key_is_an_outage(limiter_of):
         def __init__(self):
             pass
 
+        def get_node_from_key(self, *_key):
+            raise redis.exceptions.SlotNotCoveredError('Slot "5" is not covered by the cluster.')
+
         def execute_command(self, *_asked, **_options):
             raise redis.exceptions.SlotNotCoveredError('Slot "5" is not covered by the cluster.')
 

@@ -68,7 +68,8 @@ class Told:
         """Nanoseconds for which it refuses, from before the question, so never too many; None for ever."""
         if self.state is CircuitState.ISOLATED:
             return None
-        return 0 if self.wait_ns is None else max(0, self.asked_ns + self.wait_ns - now)
+        # Where it waits for nothing, a thread that read the clock before the question would still see a wait.
+        return max(0, self.asked_ns + self.wait_ns - now) if self.wait_ns else 0
 
     def is_before(self, other: "Told") -> bool:
         """Whether `other` is later news: answers to questions that overlapped may come in any order."""

@@ -130,12 +130,49 @@ class AsyncConnections(_Idle):
             await idle.pop().disconnect()
 
 
+class Nodes:
+    """A cluster's client, asked for one node at a time: moved slots are followed, failures are not retried.
+
+    The client would ask a node that does not answer a dozen times. One that is named is asked once, and the
+    client learns the cluster's shape anew all the same.
+    """
+
+    def __init__(self, client: Any, errors: Any) -> None:
+        self._client = client
+        self._uncovered: type[Exception] = errors.SlotNotCoveredError
+
+    def execute_command(self, *words: Any) -> Any:
+        """Ask the node that has the key of a script, its fourth word."""
+        try:
+            node = self._client.get_node_from_key(words[3])
+        except self._uncovered:  # let the client look for the node
+            return self._client.execute_command(*words)
+        return self._client.execute_command(*words, target_nodes=node)
+
+    def close(self) -> None:
+        """Close nothing: the connections are the client's."""
+
+
+class AsyncNodes(Nodes):
+    """The same for coroutines."""
+
+    async def execute_command(self, *words: Any) -> Any:
+        """Ask the node that has the key of a script, its fourth word."""
+        await self._client.initialize()
+        return await super().execute_command(*words)
+
+    async def aclose(self) -> None:
+        """Close nothing: the connections are the client's."""
+
+
 def connections_of(client: Any) -> Any:
     """Return connections with the settings of `client`, the same ones for the same client.
 
-    A client that finds its server by itself (a cluster's, a sentinel's) or bounds its pool by waiting is
-    returned as it is.
+    A client that finds its server by itself (a sentinel's) or bounds its pool by waiting is returned as it
+    is; a cluster's is asked for one node at a time.
     """
+    if any(kind.__name__ in ("RedisCluster", "ValkeyCluster") for kind in type(client).__mro__):
+        return (AsyncNodes if is_async_client(client) else Nodes)(client, library_of(client))
     pool = getattr(client, "connection_pool", None)
     if pool is None or type(pool).__name__ != "ConnectionPool":
         return client

@@ -91,7 +91,7 @@ class RedisRateLimiter(_RedisLimiter):
 
     Questions go by connections of the limiter's own, with the client's settings but not its retries, so what
     wraps the client's `execute_command` does not see them. Give it a short `socket_timeout`; without any, a
-    question waits a second. A cluster's or a sentinel's client is used as it is.
+    question waits a second. A cluster's client is used without its retries, a sentinel's as it is.
 
     Args:
         client: A blocking client of redis-py or valkey-py, or a cluster's.
