@@ -8,12 +8,13 @@ twenty connections, and the CPU time of this process is what counts: no start-up
 """
 
 import asyncio
+import contextlib
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ async def application(url: str, items: Sequence[VocabularyItem], client: type[Ap
     return spent
 
 
-async def bare(url: str, bodies: Sequence[bytes]) -> float:
-    """Send the bodies and read the answers; the CPU seconds it took."""
+async def bare(url: str, bodies: Sequence[bytes], clock: Callable[[], float] = time.process_time) -> float:
+    """Send the bodies and read the answers; the CPU seconds it took, or those of another clock."""
     limits = httpx2.Limits(max_connections=CONCURRENCY, max_keepalive_connections=CONCURRENCY)
     waiting = iter(bodies)
     async with httpx2.AsyncClient(limits=limits, headers={"content-type": "application/json"}) as client:
@@ -65,28 +66,34 @@ async def bare(url: str, bodies: Sequence[bytes]) -> float:
             for body in waiting:
                 (await client.post(f"{url}/chat/completions", content=body)).raise_for_status()
 
-        began = time.process_time()
+        began = clock()
         await asyncio.gather(*(send() for _ in range(CONCURRENCY)))
-        return time.process_time() - began
+        return clock() - began
+
+
+@contextlib.contextmanager
+def served() -> Iterator[str]:
+    """Run the embedded API in a process of its own, without limit and faults; yields its base URL."""
+    serve = ["-m", "sluicegate.flashcards", "serve", "--rate", "inf", "--faults", "none", "--port", "0"]
+    with subprocess.Popen([sys.executable, *serve], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            if server.stdout is None:
+                raise SystemExit("the server has no output")
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
 
 
 def main(file: str = str(EXAMPLES), pairs: str = "9") -> None:
     """Measure in pairs, and print the medians and their ratio."""
     with Path(file).open("rb") as stream:
         items = read_vocabulary(stream).items
-    serve = ["-m", "sluicegate.flashcards", "serve", "--rate", "inf", "--faults", "none", "--port", "0"]
-    with subprocess.Popen([sys.executable, *serve], stdout=subprocess.PIPE, text=True) as server:
-        try:
-            if server.stdout is None:
-                raise SystemExit("the server has no output")
-            url = server.stdout.readline().strip()
-            asyncio.run(application(url, items, RecordingApi))
-            ours, theirs = [], []
-            for _ in range(int(pairs)):
-                ours.append(asyncio.run(application(url, items)) / len(items) * 1e6)
-                theirs.append(asyncio.run(bare(url, RecordingApi.bodies)) / len(items) * 1e6)
-        finally:
-            server.terminate()
+    with served() as url:
+        asyncio.run(application(url, items, RecordingApi))
+        ours, theirs = [], []
+        for _ in range(int(pairs)):
+            ours.append(asyncio.run(application(url, items)) / len(items) * 1e6)
+            theirs.append(asyncio.run(bare(url, RecordingApi.bodies)) / len(items) * 1e6)
     ratios = sorted(mine / bare for mine, bare in zip(ours, theirs, strict=True))
     print(f"{len(items)} words, {len(RecordingApi.bodies)} requests, {pairs} pairs; CPU a word, medians")
     print(f"application {statistics.median(ours):6.0f} µs")
