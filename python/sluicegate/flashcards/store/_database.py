@@ -138,7 +138,9 @@ class Database:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"the database {self.shown_url}: {os_reason(error)}") from error
+            raise StoreError(
+                f"the database {self.shown_url}: cannot make the folder {folder}: {os_reason(error)}"
+            ) from error
 
     @contextlib.contextmanager
     def _transaction(self, options: Mapping[str, Any]) -> Iterator[sa.Connection]:
