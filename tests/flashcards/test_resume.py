@@ -127,6 +127,24 @@ def test_the_summary_tells_of_run_and_pool(words, database):
     assert rows(database, "SELECT COUNT(*) FROM attempts") == [(told["requests"],)]
 
 
+def test_the_pool_writes_what_it_does_into_the_log(words, database):
+    with EmbeddedServer(rate="inf/s", faults="none") as server:
+        kept = ("--database-url", f"sqlite:///{database}")
+        assert "from pool" not in process(words, server, *kept)[0].stderr
+        result, told = process(words, server, *kept, "--pool-logging")
+    assert told["done"] == WORDS  # and stdout held nothing but JSON
+    assert "checked out from pool" in result.stderr
+
+
+def test_no_key_is_kept(words, database, monkeypatch):
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-very-secret")
+    with EmbeddedServer(rate="inf/s", faults="error=0.5") as server:
+        process(words, server, "--database-url", f"sqlite:///{database}")
+    assert rows(database, "SELECT COUNT(*) FROM attempts WHERE error IS NOT NULL") > [(0,)]
+    for file in database.parent.iterdir():
+        assert b"very-secret" not in file.read_bytes()
+
+
 def test_only_the_cache_asked_no_run_is_kept(words, database):
     with EmbeddedServer(rate="inf/s", faults="none") as server:
         _, told = process(words, server, "--cache-only", "--database-url", f"sqlite:///{database}")

@@ -13,7 +13,7 @@ from sluicegate.flashcards._failures import FailedWord
 from sluicegate.flashcards._settings import Settings
 from sluicegate.flashcards._stage2 import Card, Cards
 from sluicegate.flashcards._vocabulary import VocabularyItem
-from sluicegate.flashcards.store import Database, Store, StoreError, _owners, default_path
+from sluicegate.flashcards.store import Database, Store, StoredRun, StoreError, _owners, default_path
 from sluicegate.flashcards.store._owners import is_alive
 
 ITEMS = [VocabularyItem(number, f"물{number}", "noun") for number in range(1, 11)]
@@ -214,6 +214,22 @@ async def test_what_cannot_be_written_is_told_and_nobody_waits(store, path):
     run.finish("completed", 0)
     assert "no such table: words" in run.fault
     await run.begin(1)
+
+
+async def test_what_fails_once_is_tried_once_more(store, monkeypatch):
+    run = begin(store)
+    commit, failing = StoredRun._commit, [StoreError("the connection was cut")]
+
+    def cut(self, entries):
+        if entries and failing:
+            raise failing.pop()
+        commit(self, entries)
+
+    monkeypatch.setattr(run._writer, "_commit", lambda entries: cut(run, entries))
+    run.end(0, CARDS)
+    run.finish("completed", 0)
+    assert (run.fault, failing) == ("", [])
+    assert store.kept_run().words["done"] == 1
 
 
 def test_a_database_that_is_locked_is_told_after_the_wait(settings, path):

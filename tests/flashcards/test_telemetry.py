@@ -18,12 +18,14 @@ from sluicegate.flashcards._cache_keys import nuance_key
 from sluicegate.flashcards._output import TsvOutput
 from sluicegate.flashcards._run import Run
 from sluicegate.flashcards._settings import Settings
+from sluicegate.flashcards._stored import observe_pool
 from sluicegate.flashcards._tally import Tally
 from sluicegate.flashcards._telemetry import SILENT, OpenTelemetry, exporting_providers, start
 from sluicegate.flashcards._vocabulary import VocabularyItem
 from sluicegate.flashcards.cache import CompressedCache
 from sluicegate.flashcards.cli import app
 from sluicegate.flashcards.server import EmbeddedServer
+from sluicegate.flashcards.store import Database
 
 ITEMS = [VocabularyItem(1, "물", "noun"), VocabularyItem(2, "불", "noun")]
 
@@ -176,3 +178,15 @@ def test_the_resource_is_the_pipelines(monkeypatch):
     finally:
         traces.shutdown()
         metrics.shutdown()
+
+
+def test_the_pool_of_the_database_is_told_by_counters_and_gauges(telemetry, reader, tmp_path):
+    with Database(Settings(database_url=f"sqlite:///{tmp_path}/runs.db"), {}) as database:
+        observe_pool(telemetry, database.pool)
+        with database.reading():
+            found = {name: points[0].value for name, (_, points) in numbers(reader).items()}
+    counted = {
+        name.removeprefix("flashcards.pool."): value for name, value in found.items() if "pool" in name
+    }
+    assert counted.pop("age") > 0
+    assert counted == {"checkouts": 1, "waits": 0, "waited": 0.0, "recycled": 0, "open": 1, "checked_out": 1}

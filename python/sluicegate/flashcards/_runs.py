@@ -18,6 +18,7 @@ from rich.console import Console
 from ._format import Format
 from ._formats import open_output
 from ._job import STDIN, Exit, StorageError, UsageError, told
+from ._log import logged
 from ._one_line import shown
 from ._settings import Settings, users_config
 from ._summary import say
@@ -164,7 +165,7 @@ def _opened(flags: Mapping[str, object], config: Path | None) -> Iterator[Store]
 
     settings = Settings.load(flags, os.environ, config or users_config(os.environ))
     try:
-        with Store(settings, os.environ) as store:
+        with logged(settings), Store(settings, os.environ) as store:
             yield store
     except StoreError as error:
         raise StorageError(f"{error}; name another by --database-url") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ._schema import WrongSchemaError, migrate
 
 FILE_NAME = "runs.db"
 
+_POOL_LOG = logging.getLogger("sqlalchemy.pool")
 _WRITES = "flashcards_writes"
 
 
@@ -59,10 +61,12 @@ class Database:
             pool_timeout=settings.pool_timeout,
             pool_recycle=-1 if in_memory else settings.pool_recycle,
             pool_pre_ping=settings.pool_pre_ping,
-            echo_pool=settings.pool_logging,
             hide_parameters=True,
             connect_args={"timeout": settings.pool_timeout, "check_same_thread": False} if sqlite else {},
         )
+        self._level = _POOL_LOG.level
+        if settings.pool_logging:  # not `echo_pool`, which writes on stdout
+            _POOL_LOG.setLevel(logging.DEBUG)
         self.pool = PoolMetrics(self._engine, size=size, overflow=overflow)
         if sqlite:
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
@@ -79,6 +83,7 @@ class Database:
     def close(self) -> None:
         """Close every connection that is not in use."""
         self._engine.dispose()
+        _POOL_LOG.setLevel(self._level)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:

@@ -183,6 +183,7 @@ class Store:
             .where(RUNS.c.identity == identity)
             .order_by(RUNS.c.id.desc())
             .limit(1)
+            .with_for_update()  # of two who come at once, the second sees that the first has it
         )
         last = connection.execute(wanted).one_or_none()
         if last is None or last.state == RunState.COMPLETED:

@@ -20,10 +20,12 @@ HEARTBEAT = 10.0
 
 
 class Writer(Generic[T]):
-    """Hands entries to `commit` in their order, from a thread of its own, and stops at its first error.
+    """Hands entries to `commit` in their order, from a thread of its own, and stops where it fails twice.
+
+    Once more it is tried because a connection may have been cut, or another process have been in its way.
 
     Args:
-        commit: takes what has gathered, which is nothing at all where the heart beats.
+        commit: does all or nothing; takes what has gathered, which is nothing at all where the heart beats.
         error: the one that `commit` may raise; what comes after it is dropped.
     """
 
@@ -65,7 +67,10 @@ class Writer(Generic[T]):
     def _write(self) -> bool:
         batch = [self._queue.get() for _ in range(min(self._queue.qsize(), MAX_BATCH))]
         try:
-            self._commit(batch)
+            try:
+                self._commit(batch)
+            except self._error:
+                self._commit(batch)
         except self._error as error:
             self.fault = str(error)
         return not self.fault
