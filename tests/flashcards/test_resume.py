@@ -138,8 +138,8 @@ def test_the_pool_writes_what_it_does_into_the_log(words, database):
 
 def test_no_key_is_kept(words, database, monkeypatch):
     monkeypatch.setenv("OPENROUTER_API_KEY", "sk-very-secret")
-    with EmbeddedServer(rate="inf/s", faults="error=0.5") as server:
-        process(words, server, "--database-url", f"sqlite:///{database}")
+    with EmbeddedServer(rate="inf/s", faults="empty=1") as server:
+        process(words, server, "--database-url", f"sqlite:///{database}", "--limit", "3")
     assert rows(database, "SELECT COUNT(*) FROM attempts WHERE error IS NOT NULL") > [(0,)]
     for file in database.parent.iterdir():
         assert b"very-secret" not in file.read_bytes()
