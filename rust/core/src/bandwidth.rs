@@ -4,7 +4,7 @@ use crate::bucket;
 use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::error::ConfigError;
-use crate::gcra::SEALED;
+use crate::gcra::{self, SEALED};
 use crate::ledger::{Ledger, Refund};
 use crate::nanos::Nanos;
 use crate::posting::Posting;
@@ -25,7 +25,6 @@ impl Cell {
         Self { word: AtomicU64::new(0), ledger: Ledger::new() }
     }
 
-    #[inline]
     fn take(&self, terms: &Terms, present: u64, count: u64) -> Result<u64, u64> {
         match terms.cost(count) {
             Some(cost) => bucket::take(&self.word, present, cost, terms.capacity),
@@ -106,27 +105,33 @@ impl Bandwidth {
         answer: impl FnOnce(&Terms, Result<u64, u64>) -> R,
     ) -> R {
         // As in `in_force`, without a copy of the terms.
-        if self.version.load(Ordering::Relaxed) == 0 {
+        let (terms, word) = (&self.first, &self.cells[0].word);
+        let is_first = self.version.load(Ordering::Relaxed) == 0;
+        if is_first && count <= terms.burst && count > 0 && terms.unit > 0 {
             // They begin with the clock: their units are those climbed since its origin.
-            let present = self.first.slope.climb(now.get());
-            let taken = self.cells[0].take(&self.first, present, count);
-            if taken != Err(SEALED) {
-                return answer(&self.first, taken);
+            let present = terms.slope.climb(now.get());
+            // Relaxed: as in `bucket::take`.
+            let seen = word.load(Ordering::Relaxed);
+            match gcra::step(seen, present, terms.units_of(count), terms.capacity) {
+                Some(next) if bucket::replace(word, seen, next) => return answer(terms, Ok(next)),
+                None if seen != SEALED => return answer(terms, Err(seen)),
+                _ => {}
             }
         }
-        self.take_latest(now, count, answer)
+        self.take_anyhow(now, count, answer)
     }
 
+    /// As [`Self::take`], where that was not the first try, or the terms are not the first.
     #[cold]
     #[inline(never)]
-    fn take_latest<R>(
+    fn take_anyhow<R>(
         &self,
         now: Nanos,
         count: u64,
         answer: impl FnOnce(&Terms, Result<u64, u64>) -> R,
     ) -> R {
         loop {
-            let InForce { terms, cell, epoch } = self.latest();
+            let InForce { terms, cell, epoch } = self.in_force();
             let taken = cell.take(&terms, terms.units(now), count);
             if taken != Err(SEALED) || !self.is_replaced(epoch) {
                 return answer(&terms, taken);
@@ -237,8 +242,7 @@ impl Bandwidth {
     pub(crate) fn publish(&self, quota: &Quota, now: Nanos) {
         let InForce { terms: before, cell, epoch } = self.in_force();
         let present = before.units(now);
-        let shift = before.unit.checked_ilog2();
-        if let Some(quota) = shift.and_then(|shift| quota.at_shift(shift)) {
+        if let Some(quota) = quota.in_unit(before.unit) {
             return self.publish_fitted(&quota, now);
         }
         let terms = quota.terms(now, 0);
@@ -264,8 +268,7 @@ impl Bandwidth {
 
     /// The quota in the unit in force, where that serves it: words that live elsewhere keep theirs.
     pub(crate) fn fit(&self, quota: &Quota) -> Option<Quota> {
-        let unit = self.in_force().terms.unit;
-        unit.checked_ilog2().and_then(|shift| quota.near_shift(shift))
+        quota.near_unit(self.in_force().terms.unit)
     }
 
     /// Puts a quota in force that [`Self::fit`] gave; as [`Self::publish`].

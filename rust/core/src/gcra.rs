@@ -14,7 +14,8 @@ pub(crate) const SEALED: u64 = u64::MAX;
 pub(crate) fn step(word: u64, present: u64, cost: u64, capacity: u64) -> Option<u64> {
     // At the end of the range nothing is granted any more.
     let next = word.max(present).checked_add(cost)?;
-    (next <= present.saturating_add(capacity)).then_some(next)
+    // It is no less than the present.
+    (next.wrapping_sub(present) <= capacity).then_some(next)
 }
 
 /// The word after a charge of `cost` at `present`, granted or not; debt may pass the capacity.

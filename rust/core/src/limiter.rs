@@ -73,8 +73,13 @@ impl<M: Memory> RateLimiter<M> {
     pub fn try_acquire(&self, clock: &impl Clock, count: u64) -> bool {
         match &*self.bandwidths {
             [only] => only.take(clock.now(), count, |_, taken| taken.is_ok()),
-            _ => self.take_all(clock, count).allowed,
+            _ => self.try_take_all(clock, count),
         }
+    }
+
+    #[cold]
+    fn try_take_all(&self, clock: &impl Clock, count: u64) -> bool {
+        self.take_all(clock, count).allowed
     }
 
     /// Draws `count` permits, and says how things stand.

@@ -7,8 +7,9 @@ use crate::rate::{Rate, Slope};
 /// The largest burst in units: a word holds the present, a burst and as much debt again.
 const CAPACITY_LIMIT: u64 = 1 << 62;
 
-/// The largest shift; no permit is worth more than half a capacity.
+/// The largest unit and its shift; no permit is worth more than half a capacity.
 const SHIFT_LIMIT: u32 = 61;
+const UNIT_LIMIT: u64 = 1 << SHIFT_LIMIT;
 
 /// The steepest slope in units a nanosecond; the word's range is then 73 years.
 const SLOPE_LIMIT: u64 = 8;
@@ -18,14 +19,16 @@ const UNLIMITED: u64 = i64::MAX as u64;
 
 /// At most `burst` permits at once and a rate of them after that, or no limit at all.
 ///
-/// Inside, a permit is 2^f units, with the least f by which a unit passes in a nanosecond or less;
-/// a burst that would leave the word's range takes a coarser f. The count of units is exact for any
-/// rate: a permit costs a whole number of them, and the present is ⌊ns · rate · 2^f⌋.
+/// Inside, a permit is a number of units. Where it comes in a whole number of nanoseconds, a unit is a
+/// nanosecond; else it is 2^f units, with the least f by which a unit passes in a nanosecond or less,
+/// and a burst that would leave the word's range takes a coarser f. The count of units is exact for
+/// any rate: a permit costs a whole number of them, and the present is ⌊ns · rate · unit⌋.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     rate: Option<Rate>,
     burst: u64,
-    shift: u32,
+    /// A permit in units.
+    unit: u64,
 }
 
 impl Quota {
@@ -34,13 +37,14 @@ impl Quota {
     /// # Errors
     /// [`ConfigError`] on `rate` above 4 permits a nanosecond, and on `burst` above 2^62.
     pub fn new(rate: Rate, burst: u64) -> Result<Self, ConfigError> {
-        let finest = rate.finest_shift().min(SHIFT_LIMIT);
-        let room = (CAPACITY_LIMIT / burst.max(1)).checked_ilog2();
-        let Some(room) = room.filter(|_| burst <= CAPACITY_LIMIT) else {
+        let room = CAPACITY_LIMIT / burst.max(1);
+        let Some(room_shift) = room.checked_ilog2() else {
             let reason = format!("must be at most 2^62 permits at once, not {burst}");
             return Err(ConfigError::new("burst", reason));
         };
-        let quota = Self { rate: Some(rate), burst, shift: finest.min(room) };
+        let whole = rate.whole_nanos().filter(|nanos| *nanos <= room.min(UNIT_LIMIT));
+        let power = || 1 << rate.finest_shift().min(SHIFT_LIMIT).min(room_shift);
+        let quota = Self { rate: Some(rate), burst, unit: whole.unwrap_or_else(power) };
         if quota.slope().whole >= SLOPE_LIMIT / 2 {
             let reason = "must be at most 4,000,000,000 permits a second, or infinite for no limit";
             return Err(ConfigError::new("rate", reason));
@@ -51,7 +55,7 @@ impl Quota {
     /// No limit, whatever is asked for.
     #[must_use]
     pub const fn unlimited() -> Self {
-        Self { rate: None, burst: UNLIMITED, shift: 0 }
+        Self { rate: None, burst: UNLIMITED, unit: 0 }
     }
 
     /// The most permits at once.
@@ -60,30 +64,36 @@ impl Quota {
         self.burst
     }
 
-    /// The same quota in units of 2^-`shift` permits, where that loses nothing: the unit is no
-    /// longer than a nanosecond and the burst stays within the word.
-    pub(crate) fn at_shift(&self, shift: u32) -> Option<Self> {
-        self.near_shift(shift).filter(|_| shift >= self.shift)
+    /// The same quota where a permit is so many units, where that loses nothing: the unit is no
+    /// longer than a nanosecond, or than its own, and the burst stays within the word.
+    pub(crate) fn in_unit(&self, unit: u64) -> Option<Self> {
+        self.in_unit_up_to(1, unit)
     }
 
-    /// The same quota in units of 2^-`shift` permits, where the word serves it: no unit is longer
-    /// than 1,024 of its own, a microsecond, by which a permit may then come early.
-    pub(crate) fn near_shift(&self, shift: u32) -> Option<Self> {
-        let moved = Self { shift, ..*self };
-        let bounded = self.rate.is_some()
-            && self.burst <= CAPACITY_LIMIT >> shift
-            && shift + 10 >= self.shift
-            && moved.slope().whole < SLOPE_LIMIT;
-        bounded.then_some(moved)
+    /// The same quota where a permit is so many units, where the word serves it: no unit is longer
+    /// than 1,024 nanoseconds, or of its own, by which a permit may then come early.
+    pub(crate) fn near_unit(&self, unit: u64) -> Option<Self> {
+        self.in_unit_up_to(1_024, unit)
+    }
+
+    fn in_unit_up_to(&self, longest: u64, unit: u64) -> Option<Self> {
+        let moved = Self { unit, ..*self };
+        let slope = moved.slope();
+        let [rise, moved_unit] =
+            [slope.rise, unit].map(|part| u128::from(part) * u128::from(longest));
+        let is_fine = rise >= slope.run.into() || moved_unit >= self.unit.into();
+        let room = CAPACITY_LIMIT.checked_div(unit).unwrap_or(0);
+        let is_within = self.rate.is_some() && self.burst <= room && slope.whole < SLOPE_LIMIT;
+        (is_fine && is_within).then_some(moved)
     }
 
     fn slope(&self) -> Slope {
-        self.rate.unwrap_or(Rate::ZERO).slope(self.shift)
+        self.rate.unwrap_or(Rate::ZERO).slope(self.unit)
     }
 
     /// What decisions need of it, on a line that is at `units` when the clock is at `since`.
     pub(crate) fn terms(&self, since: Nanos, units: u64) -> Terms {
-        let unit = if self.rate.is_some() { 1 << self.shift } else { 0 };
+        let unit = self.unit;
         // Validated: burst · unit ≤ 2^62.
         let capacity = self.burst.wrapping_mul(unit);
         Terms { slope: self.slope(), since, origin: units, unit, burst: self.burst, capacity }
@@ -135,12 +145,14 @@ impl Terms {
     /// The cost of `count` permits in units; `None` where it can never be granted.
     #[inline]
     pub(crate) fn cost(&self, count: u64) -> Option<u64> {
+        if count <= self.burst || self.unit == 0 { Some(self.units_of(count)) } else { None }
+    }
+
+    /// The cost of `count` permits in units, which are no more than the burst.
+    #[inline]
+    pub(crate) fn units_of(&self, count: u64) -> u64 {
         // Validated: no more than the capacity, so no more than 2^62.
-        if count <= self.burst || self.unit == 0 {
-            Some(count.wrapping_mul(self.unit))
-        } else {
-            None
-        }
+        count.wrapping_mul(self.unit)
     }
 
     /// The cost of `count` permits in units, where debt is allowed: at the end of the range it stays.
@@ -166,15 +178,27 @@ mod tests {
     #[test]
     fn a_unit_passes_in_a_nanosecond_or_less() {
         let second = Nanos::from_secs(1);
-        assert_eq!(quota(1, second, 1).shift, 30);
-        assert_eq!(quota(1_000_000_000, second, 1).shift, 0);
-        assert_eq!(quota(600_000_000, second, 1).shift, 1);
+        assert_eq!(quota(3, second, 1).unit, 1 << 29);
+        assert_eq!(quota(3_000_000_000, second, 1).unit, 1);
+        assert_eq!(quota(600_000_000, second, 1).unit, 2);
+    }
+
+    #[test]
+    fn a_unit_is_a_nanosecond_where_a_permit_takes_a_whole_number_of_them() {
+        let second = Nanos::from_secs(1);
+        for permits in [1, 8, 100, 1_000_000_000] {
+            let quota = quota(permits, second, 1);
+            assert_eq!(quota.unit, 1_000_000_000 / permits);
+            assert_eq!(quota.slope().climb(1_234_567), 1_234_567);
+        }
+        let quota = quota(1, second, CAPACITY_LIMIT / 1_000_000_000);
+        assert_eq!(quota.unit, 1_000_000_000);
     }
 
     #[test]
     fn a_large_burst_takes_a_coarser_unit() {
-        assert_eq!(quota(1, Nanos::from_secs(1), 1 << 40).shift, 22);
-        assert_eq!(quota(1, Nanos::from_secs(3_155_760_000), 1).shift, 61);
+        assert_eq!(quota(1, Nanos::from_secs(1), 1 << 40).unit, 1 << 22);
+        assert_eq!(quota(1, Nanos::from_secs(3_155_760_000), 1).unit, 1 << 61);
     }
 
     #[test]

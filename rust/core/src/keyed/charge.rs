@@ -46,7 +46,7 @@ impl<M: Memory> KeyedRateLimiter<M> {
                 let Some(next) = gcra::step(seen, present, cost, capacity) else {
                     break Err(seen);
                 };
-                if next == seen || cost == 0 {
+                if cost == 0 {
                     break Ok(next);
                 }
                 // Release: a refund that reads the grant then reads a clock no earlier than its
