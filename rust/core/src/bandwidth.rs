@@ -219,20 +219,23 @@ impl Bandwidth {
         (terms, epoch)
     }
 
-    /// Works by the terms in force, without a copy of them where they are those it was built with.
+    /// Works by the terms in force and their units at `now`, without a copy of the terms where they
+    /// are those it was built with.
     #[inline]
-    pub(crate) fn apply<R>(&self, step: impl FnOnce(&Terms) -> R) -> R {
+    pub(crate) fn apply<R>(&self, now: Nanos, step: impl FnOnce(&Terms, u64) -> R) -> R {
         // Relaxed: as in `in_force`.
         if self.version.load(Ordering::Relaxed) == 0 {
-            return step(&self.first);
+            // As in `take`.
+            return step(&self.first, self.first.slope.climb(now.get()));
         }
-        self.apply_latest(step)
+        self.apply_latest(now, step)
     }
 
     #[cold]
     #[inline(never)]
-    fn apply_latest<R>(&self, step: impl FnOnce(&Terms) -> R) -> R {
-        step(&self.latest().terms)
+    fn apply_latest<R>(&self, now: Nanos, step: impl FnOnce(&Terms, u64) -> R) -> R {
+        let terms = self.latest().terms;
+        step(&terms, terms.units(now))
     }
 
     /// Puts another quota in force from `now` on; what is owed stays owed.

@@ -32,10 +32,9 @@ impl<M: Memory> KeyedRateLimiter<M> {
         answer: impl FnOnce(&Terms, Result<u64, u64>) -> R,
     ) -> Option<R> {
         let [only] = &*self.bandwidths else { return None };
-        let seat = self.table.find(self.table.reach(key), key)?;
-        let word = self.table.word(seat.slot, 0);
-        only.apply(|terms| {
-            let (present, cost) = (terms.units(now).min(LAST), terms.cost(count)?);
+        let ([held, word], tag) = self.table.find_in_lines(key)?;
+        only.apply(now, |terms, present| {
+            let (present, cost) = (present.min(LAST), terms.cost(count)?);
             let capacity = terms.capacity.min(LAST - present);
             // Acquire: the tag is looked at again after it.
             let mut seen = word.load(Ordering::Acquire);
@@ -51,12 +50,14 @@ impl<M: Memory> KeyedRateLimiter<M> {
                 }
                 // Release: a refund that reads the grant then reads a clock no earlier than its
                 // `now`. Acquire: whoever wrote the word before wrote the tag before it.
-                match word.compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Acquire) {
+                match word.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Acquire) {
                     Ok(_) => break Ok(next),
                     Err(other) => seen = other,
                 }
             };
-            self.table.is_held(seat).then(|| answer(terms, drawn))
+            // Acquire: as when it was found.
+            let is_held = held.load(Ordering::Acquire) == tag.get();
+            is_held.then(|| answer(terms, drawn))
         })
     }
 

@@ -317,7 +317,7 @@ impl<M: Memory> KeyedRateLimiter<M> {
     fn presents(&self, now: Nanos) -> [u64; MAX_BANDWIDTHS] {
         let mut presents = [0; MAX_BANDWIDTHS];
         for (present, bandwidth) in presents.iter_mut().zip(self.bandwidths.iter()) {
-            *present = bandwidth.apply(|terms| terms.units(now));
+            *present = bandwidth.apply(now, |_, present| present);
         }
         presents
     }

@@ -27,6 +27,29 @@ const LINES: usize = GROUP * 2 / LINE;
 #[derive(Debug)]
 pub struct Line([AtomicU64; LINE]);
 
+/// A one-bandwidth slot: its tag and its word.
+pub(super) type Slot = [AtomicU64; 2];
+
+impl Line {
+    /// The one-bandwidth slot that has a key's tag, and the tag.
+    ///
+    /// All are compared before any is chosen: to stop at the right one would be a branch that no
+    /// processor foresees.
+    #[inline]
+    fn find(&self, key: Fingerprint) -> Option<(&Slot, Tag)> {
+        let slots = self.0.as_chunks().0;
+        let mut hits = 0_u32;
+        for (place, [tag, _]) in slots.iter().enumerate() {
+            // Relaxed: only to choose by.
+            hits |= u32::from(Tag::new(tag.load(Ordering::Relaxed)).holds(key)) << place;
+        }
+        let slot: &Slot = slots.get(hits.trailing_zeros() as usize)?;
+        // Acquire: what the word says is read after it.
+        let tag = Tag::new(slot[0].load(Ordering::Acquire));
+        tag.holds(key).then_some((slot, tag))
+    }
+}
+
 /// A slot, and the tag it had when it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seat {
@@ -80,6 +103,13 @@ pub(super) fn lines(count: usize) -> Option<Box<[Line]>> {
     Some(lines.into())
 }
 
+/// The line of its group at which the search for a key begins.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "only the lowest bits count")]
+fn home_line(key: Fingerprint) -> usize {
+    key.get() as usize % LINES
+}
+
 impl<M: Memory> Table<M> {
     /// Takes lines that are as many as [`dimensions`] says.
     pub(super) fn over(lines: M::Of<Line>, groups: usize, bandwidths: usize) -> Self {
@@ -115,52 +145,41 @@ impl<M: Memory> Table<M> {
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "each product is below the groups' number")]
-    pub(super) fn reach(&self, key: Fingerprint) -> Reach {
-        // The halves of a fingerprint scaled to the groups; the top 8 bits count for most, and a
+    fn first_group(&self, key: Fingerprint) -> usize {
+        // The upper half of a fingerprint scaled to the groups; its top 8 bits count for most, and a
         // tag has the others. Below 2^32 groups, so no product leaves 64 bits.
-        let (groups, [upper, lower]) =
-            (self.groups as u64, [key.get() >> 32, key.get() & 0xffff_ffff]);
-        let first = (upper * groups) >> 32;
-        let beyond = first + 1 + ((lower * (groups - 1)) >> 32);
+        (((key.get() >> 32) * self.groups as u64) >> 32) as usize
+    }
+
+    pub(super) fn reach(&self, key: Fingerprint) -> Reach {
+        let (groups, first) = (self.groups, self.first_group(key));
+        // The lower half scaled to the others; as above.
+        let beyond = ((key.get() & 0xffff_ffff) * (groups as u64 - 1)) >> 32;
+        let beyond = first + 1 + beyond as usize;
         let other = if beyond < groups { beyond } else { beyond - groups };
-        let home = key.get() as usize % LINES * (GROUP / LINES);
-        Reach { groups: [first as usize, other as usize], len: groups.min(2) as usize, home }
+        Reach { groups: [first, other], len: groups.min(2), home: home_line(key) * (GROUP / LINES) }
     }
 
     /// Where a key is: the first slot in the order of search that has its tag.
-    #[inline]
     pub(super) fn find(&self, reach: Reach, key: Fingerprint) -> Option<Seat> {
-        if self.stride == 2 {
-            self.find_in_lines(reach, key)
-        } else {
-            self.find_in_slots(reach, key)
-        }
-    }
-
-    #[inline(never)]
-    fn find_in_slots(&self, reach: Reach, key: Fingerprint) -> Option<Seat> {
         reach.slots().map(|slot| self.seat(slot)).find(|seat| seat.tag.holds(key))
     }
 
-    /// Looks for a key among one-bandwidth slots, whose groups are whole cache lines.
+    /// Looks for a key among one-bandwidth slots, whose groups are whole cache lines: on its own
+    /// line first, where most are.
     #[inline]
-    fn find_in_lines(&self, reach: Reach, key: Fingerprint) -> Option<Seat> {
-        for group in &reach.groups[..reach.len] {
-            let lines = self.lines.get(group * LINES..(group + 1) * LINES)?;
-            for step in 0..LINES {
-                let line = (reach.home / (GROUP / LINES) + step) % LINES;
-                for place in 0..LINE / 2 {
-                    // Acquire: as in `seat`.
-                    let tag = Tag::new(lines[line].0[place * 2].load(Ordering::Acquire));
-                    if tag.holds(key) {
-                        let slot = group * GROUP + line * (GROUP / LINES) + place;
-                        return Some(Seat { slot, tag });
-                    }
-                }
-            }
-        }
-        None
+    pub(super) fn find_in_lines(&self, key: Fingerprint) -> Option<(&Slot, Tag)> {
+        let lines = self.lines.get(self.first_group(key) * LINES..)?.get(..LINES)?;
+        lines[home_line(key)].find(key).or_else(|| self.find_off_home(key))
+    }
+
+    #[inline(never)]
+    fn find_off_home(&self, key: Fingerprint) -> Option<(&Slot, Tag)> {
+        let reach = self.reach(key);
+        reach.groups[..reach.len].iter().find_map(|group| {
+            let lines = &self.lines[group * LINES..][..LINES];
+            (0..LINES).find_map(|step| lines[(home_line(key) + step) % LINES].find(key))
+        })
     }
 
     #[inline]

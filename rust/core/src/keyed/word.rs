@@ -44,7 +44,7 @@ impl Tag {
 
     #[inline]
     pub(super) const fn holds(self, key: Fingerprint) -> bool {
-        self.0 >> 8 == key.get() & (u64::MAX >> 8)
+        (self.0 ^ key.get() << 8) <= GENERATION
     }
 
     pub(super) const fn generation(self) -> u64 {
