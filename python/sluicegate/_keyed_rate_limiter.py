@@ -175,6 +175,9 @@ class _LimitOfCall(Limit):
         made = key(*args, **kwargs) if callable(key) else key
         return Limit(self._limiter, made, count, timeout=self._timeout)
 
+    def _prepared(self) -> None:
+        return None
+
     def __enter__(self) -> RateLimitResult:
         raise TypeError("a block has no arguments to make a key of: pass the key itself")
 

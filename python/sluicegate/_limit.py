@@ -101,13 +101,14 @@ class Limit:
 
             return cast(Callable[P, R], limited_async)
 
+        draw = self._prepared()
+
         @functools.wraps(func)
         def limited(*args: P.args, **kwargs: P.kwargs) -> R:
             # Raised here rather than by `with`: each frame that a refusal leaves costs as much as a decision.
-            guard = self._of_call(args, kwargs)
-            result = guard._draw_blocking()
+            result = draw() if draw is not None else self._of_call(args, kwargs)._draw_blocking()
             if not result.allowed:
-                raise guard._refusal(result)
+                raise self._refusal(result)
             return func(*args, **kwargs)
 
         return limited
@@ -121,6 +122,14 @@ class Limit:
         """Return the guard of one call."""
         return self
 
+    def _prepared(self) -> Callable[[], RateLimitResult] | None:
+        """Return what draws the permits of every call, None where a call has a guard of its own.
+
+        Made once, for to unpack what is asked costs as much as the decision.
+        """
+        draw = self._limiter.acquire_blocking
+        return functools.partial(draw, *self._asked, timeout=self._timeout, **self._counts)
+
     def _draw(self) -> Awaitable[RateLimitResult]:
         return self._limiter.acquire(*self._asked, timeout=self._timeout, **self._counts)
 
@@ -129,10 +138,11 @@ class Limit:
 
     def _refusal(self, result: RateLimitResult) -> LimitExceededError:
         name = self._limiter.name
+        words, retry_after, limit, remaining = result._refusal()
         return LimitExceededError(
-            (name or "the rate limiter") + result._refusal(),
+            (name or "the rate limiter") + words,
             policy=name,
-            retry_after=result.retry_after,
-            limit=result.limit,
-            remaining=result.remaining,
+            retry_after=retry_after,
+            limit=limit,
+            remaining=remaining,
         )

@@ -1,7 +1,7 @@
 //! The answer of a limiter as Python sees it.
 
 use pyo3::prelude::*;
-use sluicegate_core::Decision;
+use sluicegate_core::{Decision, Nanos};
 
 use crate::convert::{span_from_seconds, span_seconds};
 
@@ -67,12 +67,19 @@ impl RateLimitResult {
         span_seconds(self.0.reset_after)
     }
 
-    /// Say in words how things stand for who was refused, to follow on the limiter's name; made
-    /// natively, since a busy service makes thousands.
-    fn _refusal(&self) -> String {
-        let Decision { limit, remaining, .. } = self.0;
-        let retry_after = self.retry_after();
-        format!(" refuses, with {remaining} of {limit} left: try again in {retry_after:.3} s")
+    /// Say in words, to follow on the limiter's name, and in figures how things stand for who was
+    /// refused: what an error is made of. In one call, since a busy service makes thousands.
+    fn _refusal(&self) -> (String, f64, u64, u64) {
+        let Decision { limit, remaining, retry_after, .. } = self.0;
+        let words = if retry_after == Nanos::MAX {
+            format!(" refuses, with {remaining} of {limit} left: try again in inf s")
+        } else {
+            // In whole numbers, for a float takes longer to write.
+            let millis = retry_after.get().saturating_add(500_000) / 1_000_000;
+            let (secs, millis) = (millis / 1_000, millis % 1_000);
+            format!(" refuses, with {remaining} of {limit} left: try again in {secs}.{millis:03} s")
+        };
+        (words, span_seconds(retry_after), limit, remaining)
     }
 
     fn __bool__(&self) -> bool {
