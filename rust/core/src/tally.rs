@@ -172,3 +172,39 @@ impl Tally {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_and_permits_are_counted_apart_by_one_writer_and_by_many() {
+        for writers in [Writers::One, Writers::Many] {
+            let tally = Tally::new(writers);
+            for count in [0, 1, 1, 5] {
+                tally.decided(true, count);
+            }
+            for count in [0, 1, 2, 9] {
+                tally.decided(false, count);
+            }
+            tally.returned(3);
+            tally.returned(4);
+            tally.begin_wait();
+            tally.begin_wait();
+            tally.end_wait(Nanos::new(70));
+            let expected = Stats {
+                allowed: 3,
+                denied: 3,
+                allowed_permits: 7,
+                denied_permits: 12,
+                returned_permits: 7,
+                waiting: 1,
+                waited: Nanos::new(70),
+            };
+            assert_eq!(tally.read(), expected);
+            let twice = tally.read() + expected;
+            assert_eq!((twice.allowed, twice.denied_permits, twice.waiting), (6, 24, 2));
+            assert_eq!((twice.waited, twice.returned_permits), (Nanos::new(140), 14));
+        }
+    }
+}

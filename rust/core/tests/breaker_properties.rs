@@ -301,3 +301,50 @@ fn a_breaker_is_idle_while_one_built_now_would_decide_the_same() {
     let counted = BreakerOptions { sampling: Sampling::Count(5), ..plain };
     assert_eq!(life(counted, Outcome::Success), [false, false, false], "no time empties it");
 }
+
+#[test]
+fn a_breaker_that_times_no_calls_lets_in_freely_while_it_lets_in_at_all() {
+    let state = BreakerState::new(Nanos::ZERO);
+    let config = BreakerConfig::new(plain_options()).expect("options that make sense");
+    let breaker = Breaker::new(&config, &state);
+    let permit = breaker.enter_freely().expect("closed").pack().expect("no probe");
+    assert!(breaker.settle(&Permit::unpack(permit), Outcome::Success, Nanos::ZERO).is_none());
+    assert_eq!(breaker.snapshot(Nanos::ZERO).throughput, 1);
+    let timed = BreakerOptions { slow_call_duration: Some(Nanos::ZERO), ..plain_options() };
+    let timing = BreakerConfig::new(timed).expect("options that make sense");
+    assert!(Breaker::new(&timing, &state).enter_freely().is_none());
+    for to in [CircuitState::MetricsOnly, CircuitState::Disabled] {
+        assert!(breaker.force(to, Nanos::ZERO).is_some());
+        assert!(breaker.enter_freely().is_some());
+    }
+    assert!(breaker.force(CircuitState::Isolated, Nanos::ZERO).is_some());
+    assert!(breaker.enter_freely().is_none());
+    assert_eq!(breaker.snapshot(Nanos::ZERO).total_rejected, 0, "whoever refuses counts it");
+}
+
+#[test]
+fn probes_that_may_yet_prove_slow_keep_the_verdict_open() {
+    let options = BreakerOptions {
+        failure_ratio: Ratio::new(1, 1).expect("a ratio"),
+        slow_call_ratio: Ratio::new(1, 2).expect("a ratio"),
+        slow_call_duration: Some(Nanos::from_secs(1)),
+        consecutive_failures: Some(1),
+        half_open_max_calls: 4,
+        ..plain_options()
+    };
+    let config = BreakerConfig::new(options).expect("options that make sense");
+    let state = BreakerState::new(Nanos::ZERO);
+    let breaker = Breaker::new(&config, &state);
+    let failing = breaker.enter(Nanos::ZERO).verdict.expect("closed");
+    assert!(breaker.settle(&failing, Outcome::Failure, Nanos::ZERO).is_some());
+    let [then, now, slow] = [1, 2, 4].map(Nanos::from_secs);
+    let probes = [(); 4].map(|()| breaker.enter(then).verdict.expect("a probe"));
+    let settle = |place: usize, at| breaker.settle(&probes[place], Outcome::Success, at);
+    assert_eq!((settle(0, now), breaker.state(now)), (None, CircuitState::HalfOpen));
+    assert_eq!((settle(1, slow), breaker.state(slow)), (None, CircuitState::HalfOpen));
+    let change = settle(2, slow).expect("two of four were slow");
+    assert_eq!(
+        (change.to, change.trip.map(|trip| trip.consecutive)),
+        (CircuitState::Open, Some(2))
+    );
+}

@@ -4,6 +4,7 @@
 
 use std::thread;
 
+use sluicegate_core::composite::{self, Share};
 use sluicegate_core::{Clock as _, ManualClock, Nanos, Quota, Rate, RateLimiter};
 
 const SECOND: u64 = 1_000_000_000;
@@ -121,4 +122,33 @@ fn threads_that_draw_while_the_quota_changes_draw_no_more_than_the_burst() {
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(drawn, 20_000);
+}
+
+#[test]
+fn a_grant_remembers_when_it_was_made_and_may_be_deferred_but_not_advanced() {
+    let limiter = RateLimiter::new(&[per_second(10, 2)]).unwrap();
+    let now = Nanos::new(5 * SECOND);
+    let [first, mut second] =
+        [2, 2].map(|count| limiter.reserve(&now, count, Nanos::MAX).unwrap().0);
+    assert_eq!((first.reserved_at(), first.count()), (now, 2));
+    assert_eq!((second.reserved_at(), second.execute_at()), (now, now + Nanos::new(SECOND / 5)));
+    limiter.defer(&mut second, Nanos::new(9 * SECOND));
+    assert_eq!(second.execute_at(), Nanos::new(9 * SECOND));
+    limiter.defer(&mut second, now);
+    assert_eq!(second.execute_at(), now + Nanos::new(SECOND / 5));
+}
+
+#[test]
+fn eight_limiters_are_drawn_from_at_once_and_nine_or_none_never() {
+    let limiters: Vec<_> = (0..9).map(|_| RateLimiter::new(&[per_second(1, 1)]).unwrap()).collect();
+    let shares: Vec<_> = limiters.iter().map(|limiter| Share { limiter, count: 1 }).collect();
+    for (number, allowed) in [(0, false), (1, true), (8, true), (9, false)] {
+        assert_eq!(composite::peek(&shares[..number], Nanos::ZERO).allowed, allowed);
+    }
+    assert!(composite::reserve(&shares, &Nanos::ZERO, Nanos::ZERO).is_err());
+    assert!(limiters.iter().all(|limiter| limiter.peek(Nanos::ZERO, 1).allowed));
+    let (grants, _) = composite::reserve(&shares[..8], &Nanos::ZERO, Nanos::ZERO).unwrap();
+    assert_eq!(grants.iter().flatten().count(), 8);
+    assert!(!limiters[7].peek(Nanos::ZERO, 1).allowed);
+    assert!(limiters[8].peek(Nanos::ZERO, 1).allowed);
 }

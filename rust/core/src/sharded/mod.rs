@@ -282,3 +282,6 @@ fn decide(terms: &Terms, now: Nanos, word: u64, count: u64) -> Decision {
         None => Decision::read(terms, now, word, Some(count)),
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -116,6 +116,14 @@ mod tests {
     }
 
     #[test]
+    fn room_that_is_claimed_already_is_claimed_by_nobody_else() {
+        let stash = Stash::new();
+        assert_eq!((stash.claim_room(5), stash.claim_room(5)), (5, 0));
+        assert_eq!(stash.claim_room(8), 3);
+        assert_eq!((stash.holding().tokens(), stash.holding().claimed()), (0, 8));
+    }
+
+    #[test]
     fn claimed_tokens_are_nobodys_to_draw() {
         let stash = holding(5);
         assert_eq!(stash.claim_tokens(), 5);
