@@ -36,7 +36,7 @@ fn granted(draw: impl Fn(usize) -> bool + Sync) -> u64 {
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert!(together <= BURST);
-    together + (0..).take_while(|_| draw(0)).count() as u64
+    together + (0..=BURST).take_while(|_| draw(0)).map(|_| 1).sum::<u64>()
 }
 
 #[test]
