@@ -196,6 +196,7 @@ def floor_cases() -> list[Case]:
         Case("floor", "empty Python function", called(nothing)),
         Case("floor", "empty native method", called(floor.empty)),
         Case("floor", "native method with a default", called(floor.count)),
+        Case("floor", "native method that only calls a function", given(floor.through, nothing)),
         Case("floor", "native method that reads the clock", called(floor.clock)),
         Case("floor", "time.monotonic_ns", called(monotonic_ns)),
         Case("floor", "empty coroutine", awaited(nothing_async)),

@@ -32,6 +32,7 @@ PEERS = (
 
 EMPTY = ("floor", "empty native method")
 FUNCTION = ("floor", "empty Python function")
+THROUGH = ("floor", "native method that only calls a function")
 COROUTINE = ("floor", "empty coroutine")
 EXCEPTION = ("floor", "plain exception, raised and caught")
 HASHED = "native method that hashes its key"
@@ -86,6 +87,8 @@ def breaker_targets() -> Iterator[Target]:
     """Name what is aimed at for the calls through breakers, and for refusals."""
     call, decorated = ours("breaker.call"), "@breaker, async"
     yield Target("`breaker.call(f)` against a call of an empty `f`", "≤ 3 ×", times, (call, FUNCTION))
+    yield Target("… a native method that only calls `f`, which is its floor", "", times, (THROUGH, FUNCTION))
+    yield Target("… as a decorator", "", times, (ours("@breaker"), FUNCTION))
     adds = "… what it adds against what circuitbreaker adds"
     for group, how in (("breaker.call", "called, which lets all through"), ("@breaker", "as a decorator")):
         yield Target(f"{adds}, {how}", "≤ 0.125 ×", added, (call, (group, "circuitbreaker"), FUNCTION))
@@ -103,7 +106,7 @@ def policy_targets() -> Iterator[Target]:
     """Name what is aimed at for policies that have nothing to do."""
     call, decorated = ("retry", "sluicegate, retry.call"), ("retry", "sluicegate, @retry")
     yield Target("`retry.call(f)` against a call of an empty `f`", "≤ 3 ×", times, (call, FUNCTION))
-    yield Target("… as a decorator", "", times, (decorated, FUNCTION))
+    yield Target("… as a decorator", "≤ 3 ×", times, (decorated, FUNCTION))
     for peer in ("backoff", "tenacity"):
         yield Target(f"… {peer}, as a decorator", "", times, (("retry", peer), FUNCTION))
     one, adds = ours("retry, async"), "`@retry` async: what it adds against"

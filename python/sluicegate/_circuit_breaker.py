@@ -18,12 +18,31 @@ from sluicegate._events import STATES, BreakerListener, CircuitState, breaker_ev
 from sluicegate._native import BreakerPermit, BreakerTrip, SharedBreakers
 from sluicegate._native import CircuitBreaker as NativeCircuitBreaker
 from sluicegate._shared import Shared, adopt_config, canonical, prepare
+from sluicegate._tailor import Wrapper
 
 if TYPE_CHECKING:
     from sluicegate._time import Clock
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+GUARDED = Wrapper("def guarded($parameters): return _s_call(_s_func, $arguments)", "call")
+GUARDED_ASYNC = Wrapper(
+    """
+async def guarded($parameters):
+    _s_admitted = _s_admit()
+    try:
+        _s_result = await _s_func($arguments)
+    except _s_BaseException as _s_error:
+        _s_raised(_s_admitted, _s_error)
+        raise
+    _s_returned(_s_admitted, _s_result)
+    return _s_result
+""",
+    "admit",
+    "returned",
+    "raised",
+)
 
 _log = logging.getLogger("sluicegate")
 
@@ -231,35 +250,19 @@ class CircuitBreaker(NativeCircuitBreaker):
             TypeError: `func` is a generator function, whose work begins only when its call has returned.
         """
         refuse_generator_function(func, "a circuit breaker")
-        guard = self._guard_coroutine_function if is_coroutine_function(func) else self._guard_function
-        return cast(Callable[_P, _R], guard(func))
+        if is_coroutine_function(func):
+            guarded = GUARDED_ASYNC.fit(func, *self._hooks())
+        else:
+            guarded = GUARDED.fit(func, self.call)
+        return cast(Callable[_P, _R], functools.update_wrapper(guarded, func))
 
-    def _guard_function(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        call = self.call
+    def _dress_async(self, func: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        """Guard a coroutine function for a call or few; for many, decorate it."""
+        return GUARDED_ASYNC.wrap(func, *self._hooks())
 
-        @functools.wraps(func)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            # An empty dictionary handed on costs as much as an admission.
-            return call(func, *args, **kwargs) if kwargs else call(func, *args)
-
-        return guarded
-
-    def _guard_coroutine_function(self, func: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    def _hooks(self) -> tuple[Callable[..., Any], ...]:
         # Looked up once for all calls.
-        admit, returned, raised = self._admit, self._returned, self._raised
-
-        @functools.wraps(func)
-        async def guarded(*args: Any, **kwargs: Any) -> Any:
-            admitted = admit()
-            try:
-                result = await (func(*args, **kwargs) if kwargs else func(*args))
-            except BaseException as error:
-                raised(admitted, error)
-                raise
-            returned(admitted, result)
-            return result
-
-        return guarded
+        return self._admit, self._returned, self._raised
 
     def __enter__(self) -> BreakerPermit:
         """Let the block in, or raise; how it ends is what counts. Blocks nest, across threads and tasks.

@@ -16,6 +16,7 @@ __all__ = [
     "BreakerOptions",
     "BreakerPermit",
     "BreakerTrip",
+    "CallCount",
     "CallFloor",
     "CircuitBreaker",
     "CompositeRateLimiter",
@@ -166,6 +167,7 @@ class CallFloor:
     def __new__(cls) -> CallFloor: ...
     def empty(self) -> bool: ...
     def count(self, count: int = 1) -> bool: ...
+    def through(self, func: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
     def hash(self, key: str) -> bool: ...
     def clock(self) -> bool: ...
 
@@ -400,6 +402,12 @@ class RetryBudget:
     def available(self) -> int:
         """How many retries could be taken now, those of the reserve included."""
 
+@final
+class CallCount:
+    """How many calls were begun; `+count` counts one more."""
+
+    def __pos__(self) -> None: ...
+
 @disjoint_base
 class FirstAttempt:
     """The native part of `sluicegate.Retry`, which adds what comes after a failure."""
@@ -414,5 +422,7 @@ class FirstAttempt:
         """
 
     def _begin(self) -> None: ...
+    @property
+    def _count(self) -> CallCount: ...
     @property
     def _calls(self) -> int: ...

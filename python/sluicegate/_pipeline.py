@@ -184,10 +184,8 @@ def _around(policy: Caller | Gate, func: Callable[..., Any]) -> Callable[..., An
 
 
 def _around_coroutine(policy: Caller | Gate, func: Callable[..., Any]) -> Callable[..., Any]:
-    if isinstance(policy, Policy):
+    if isinstance(policy, Policy | CircuitBreaker):
         return policy._dress_async(func)
-    if isinstance(policy, CircuitBreaker):
-        return policy(func)
     if (call := getattr(policy, "call", None)) is not None:
 
         async def called(*args: Any, **kwargs: Any) -> Any:

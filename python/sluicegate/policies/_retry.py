@@ -5,11 +5,14 @@ functions and blocks only differ in how they wait and how they try.
 """
 
 import dataclasses
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, Self, TypeAlias, TypeVar, Unpack
+from typing import Any, Self, TypeAlias, TypeVar, Unpack, cast
 
+from sluicegate._calls import is_coroutine_function, refuse_generator_function
 from sluicegate._durations import Duration
 from sluicegate._native import FirstAttempt
+from sluicegate._tailor import Wrapper
 from sluicegate._time import Clock, resolve_clock, sleep_until, sleep_until_blocking
 from sluicegate.policies._policy import Policy
 from sluicegate.policies._retry_block import Attempt, Attempts
@@ -17,8 +20,42 @@ from sluicegate.policies._retry_config import Errors, RetryConfig, RetryFields
 from sluicegate.policies._retry_plan import Counts, Plan, RetryStats
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
+
+# What a dressed function does where nothing watches its first attempt. It counts its calls by an operator,
+# which takes a third of what a method takes.
+RETRIED = Wrapper(
+    """
+def retried($parameters):
+    +_s_count
+    try:
+        _s_result = _s_func($arguments)
+    except _s_Exception as _s_error:
+        _s_plan = _s_retry._plan_after(_s_error)
+    else:
+        if _s_result is None or _s_type(_s_result) in _s_plain:
+            return _s_result
+        return _s_retry._conclude(_s_result, _s_func, $packed)
+    return _s_retry._again(_s_plan, _s_func, $packed)
+""",
+    "count",
+    "retry",
+)
+RETRIED_ASYNC = Wrapper(
+    """
+async def retried($parameters):
+    +_s_count
+    try:
+        return await _s_func($arguments)
+    except _s_Exception as _s_error:
+        _s_plan = _s_retry._plan_after(_s_error)
+    return await _s_retry._await_again(_s_plan, _s_func, $packed)
+""",
+    "count",
+    "retry",
+)
 
 
 class Retry(FirstAttempt, Policy):
@@ -91,6 +128,28 @@ class Retry(FirstAttempt, Policy):
     def _plan(self) -> Plan:
         return Plan(self.config, self.clock, self._counts, self._tell)
 
+    def _plan_after(self, error: Exception) -> Plan:
+        """Begin to plan once the first attempt has failed."""
+        plan = self._plan()
+        plan.error = error
+        return plan
+
+    def __call__(self, func: F) -> F:
+        """Return `func` with every call made in the policy's manner; signature and awaitability stay.
+
+        Raises:
+            TypeError: `func` is a generator function, which has done nothing yet when its call returns.
+        """
+        if not self._is_simple:
+            return super().__call__(func)
+        refuse_generator_function(func, "Retry")
+        form = RETRIED_ASYNC if is_coroutine_function(func) else RETRIED
+        return cast(F, functools.update_wrapper(form.fit(func, self._count, self), func))
+
+    def _conclude(self, result: Any, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
+        """Return the result of a first attempt, or go on with it where it is to be awaited."""
+        return self._await(None, result, func, args, kwargs) if hasattr(result, "__await__") else result
+
     def _call_planned(self, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
         """Make a call that is watched from its beginning; called by the native part."""
         self._begin()
@@ -107,8 +166,7 @@ class Retry(FirstAttempt, Policy):
 
     def _call_again(self, error: Exception, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
         """Go on after a first attempt that failed; called by the native part."""
-        plan = self._plan()
-        plan.error = error
+        plan = self._plan_after(error)
         # The frame would hold an exception that holds the frame.
         del error
         return self._again(plan, func, args, kwargs)
@@ -151,22 +209,20 @@ class Retry(FirstAttempt, Policy):
                 plan.error = error
         return plan.end()
 
+    def _dress(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return RETRIED.wrap(func, self._count, self) if self._is_simple else super()._dress(func)
+
     def _dress_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        # Looked up once for all calls.
-        begin, is_simple = self._begin, self._is_simple
+        if self._is_simple:
+            return RETRIED_ASYNC.wrap(func, self._count, self)
 
         async def retried(*args: Any, **kwargs: Any) -> Any:
-            begin()
-            plan = None if is_simple else self._plan()
+            self._begin()
+            plan = self._plan()
             try:
-                result = await (func(*args, **kwargs) if kwargs else func(*args))
+                plan.result = await func(*args, **kwargs)
             except Exception as error:
-                plan = plan or self._plan()
                 plan.error = error
-            else:
-                if plan is None:
-                    return result
-                plan.result = result
             return await self._await_again(plan, func, args, kwargs)
 
         return retried

@@ -32,6 +32,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<breaker::DroppedBreakers>()?;
     module.add_class::<breaker::SharedBreakers>()?;
     module.add_class::<budget::RetryBudget>()?;
+    module.add_class::<first_attempt::CallCount>()?;
     module.add_class::<first_attempt::FirstAttempt>()?;
     module.add_class::<floor::CallFloor>()?;
     module.add_class::<quota::Quota>()?;
