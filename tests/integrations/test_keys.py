@@ -48,6 +48,72 @@ def test_the_address_is_the_last_one_that_is_no_trusted_proxy(request_of, peer, 
     assert ClientAddress(["10.0.0.0/8"])(request_of(peer, *forwarded)) == key
 
 
+def standard(peer: str, *values: str) -> dict:
+    return {"client": (peer, 4000), "headers": [(b"forwarded", value.encode()) for value in values]}
+
+
+def standard_environ(peer: str, *values: str) -> dict:
+    return {"wsgi.version": (1, 0), "REMOTE_ADDR": peer, "HTTP_FORWARDED": ",".join(values)}
+
+
+FORWARDED = [
+    ("198.51.100.4", ["for=6.6.6.6"], "198.51.100.4"),
+    ("10.0.0.1", ["for=6.6.6.6, for=203.0.113.7"], "203.0.113.7"),
+    ("10.0.0.1", ["for=6.6.6.6", "for=203.0.113.7;proto=https;by=10.0.0.2", "for=10.0.0.9"], "203.0.113.7"),
+    ("10.0.0.1", ['By=x; For="203.0.113.7:4711" ;host="a,b;for=6.6.6.6"'], "203.0.113.7"),
+    ("10.0.0.1", ['For="[2001:db8:1:2:3:4:5:6]:443"'], "2001:db8:1:2::/64"),
+    ("10.0.0.1", ["for=2001:db8:1:2:3:4:5:6"], "2001:db8:1:2::/64"),
+    ("10.0.0.1", ['for="203.0.113\\.7"'], "203.0.113.7"),
+    # who is hidden or unknown ends the search, as does an element without a `for`, or one that has two
+    ("10.0.0.1", ["for=203.0.113.7, for=_hidden, for=10.0.0.2"], "10.0.0.2"),
+    ("10.0.0.1", ["for=203.0.113.7, for=unknown"], "10.0.0.1"),
+    ("10.0.0.1", ["for=203.0.113.7, proto=https"], "10.0.0.1"),
+    ("10.0.0.1", ["for=203.0.113.7;for=203.0.113.8"], "10.0.0.1"),
+    # an empty element is none; what cannot be read means nothing, whole
+    ("10.0.0.1", ["for=203.0.113.7, ,"], "203.0.113.7"),
+    ("10.0.0.1", ['for="203.0.113.7'], "10.0.0.1"),
+    ("10.0.0.1", ["for=6.6.6.6, 203.0.113.7"], "10.0.0.1"),
+    ("10.0.0.1", [""], "10.0.0.1"),
+]
+
+
+@pytest.mark.parametrize("request_of", [standard, standard_environ])
+@pytest.mark.parametrize(("peer", "forwarded", "key"), FORWARDED)
+def test_the_standard_header_is_read_like_the_other_where_one_asks_for_it(request_of, peer, forwarded, key):
+    assert ClientAddress(["10.0.0.0/8"], header="Forwarded")(request_of(peer, *forwarded)) == key
+
+
+def test_only_the_header_that_the_proxies_write_is_believed():
+    request = scope("10.0.0.1", "203.0.113.7")
+    request["headers"].append((b"forwarded", b"for=6.6.6.6"))
+    assert ClientAddress(["10.0.0.0/8"])(request) == "203.0.113.7"
+    assert ClientAddress(["10.0.0.0/8"], header="forwarded")(request) == "6.6.6.6"
+
+
+def test_a_chain_of_the_standard_header_is_looked_at_to_a_bound():
+    elements = ["for=203.0.113.7", *["for=10.0.0.2"] * 40]
+    key = ClientAddress(["10.0.0.0/8"], header="forwarded")
+    assert key(standard("10.0.0.1", ", ".join(elements))) == "10.0.0.2"
+    assert (
+        key(standard("10.0.0.1", ", ".join(["for=203.0.113.7", *["for=10.0.0.2"] * 100_000]))) == "10.0.0.1"
+    )
+
+
+@given(
+    st.text(st.characters(max_codepoint=255))
+    | st.from_regex(r'(for="?[\[\]0-9a-f:."\\,; _]{0,40}[,;]?){0,9}')
+)
+def test_no_standard_header_can_fail_or_be_taken_for_more_than_an_address(value):
+    request = {"client": ("10.0.0.1", 1), "headers": [(b"forwarded", value.encode("latin-1", "replace"))]}
+    assert len(ClientAddress(["10.0.0.0/8"], header="forwarded")(request)) <= 64
+
+
+def test_another_header_is_refused():
+    with pytest.raises(ConfigurationError, match="x-real-ip") as caught:
+        ClientAddress(header="x-real-ip")
+    assert caught.value.field == "header"
+
+
 def test_a_unix_socket_may_be_trusted():
     assert ClientAddress(["unix"])(scope(None, "203.0.113.7")) == "203.0.113.7"
     assert ClientAddress(["unix"])(scope(None)) == "unknown"

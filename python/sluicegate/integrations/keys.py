@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from sluicegate._errors import ConfigurationError
+from sluicegate.integrations._forwarded import forwarded_for
 
 __all__ = ["ClientAddress", "HeaderKey", "KeyFunction", "UserKey"]
 
@@ -31,18 +32,21 @@ _NOBODY = "unknown"
 class ClientAddress:
     """Tells callers apart by address, which for IPv6 is the network that one household or machine has.
 
-    The address is that of the connection. Only where that belongs to a proxy you trust is the
-    `X-Forwarded-For` header read, from its end: the last address that is no trusted proxy is the client's.
-    What stands before it was written by the client, and is never believed. An entry that is no address ends
-    the search: the proxy that handed it on is the key.
+    The address is that of the connection. Only where that belongs to a proxy you trust is the header read
+    that your proxies write, from its end: the last address that is no trusted proxy is the client's. What
+    stands before it was written by the client, and is never believed. An entry that is no address ends the
+    search: the proxy that handed it on is the key. The other header is never read, since whoever writes only
+    one of them hands the other on as the client sent it.
 
     Args:
         trusted_proxies: Addresses or networks ("10.0.0.0/8") of your own proxies, and "unix" for whatever
             connects through a Unix socket.
         ipv6_prefix: How many leading bits of an IPv6 address count, since one subscriber has 2^64 of them.
+        header: Which header your proxies write: "x-forwarded-for", or "forwarded", the standard one
+            (RFC 7239).
 
     Raises:
-        ConfigurationError: A proxy is no network, or `ipv6_prefix` is not from 1 to 128.
+        ConfigurationError: A proxy is no network, `ipv6_prefix` is not from 1 to 128, or `header` is neither.
 
     Example:
         >>> key = ClientAddress(trusted_proxies=["10.0.0.0/8"])
@@ -53,13 +57,23 @@ class ClientAddress:
         '198.51.100.4'
     """
 
-    def __init__(self, trusted_proxies: Iterable[str] = (), *, ipv6_prefix: int = 64) -> None:
+    def __init__(
+        self,
+        trusted_proxies: Iterable[str] = (),
+        *,
+        ipv6_prefix: int = 64,
+        header: str = "x-forwarded-for",
+    ) -> None:
         if isinstance(trusted_proxies, str):
             trusted_proxies = [trusted_proxies]
         proxies = list(trusted_proxies)
         if not 1 <= ipv6_prefix <= 128:
             message = f"ipv6_prefix must be from 1 to 128, not {ipv6_prefix}"
             raise ConfigurationError(message, field="ipv6_prefix", value=ipv6_prefix)
+        if header.lower() not in ("x-forwarded-for", "forwarded"):
+            message = f"header must be 'x-forwarded-for' or 'forwarded', not {header!r}"
+            raise ConfigurationError(message, field="header", value=header)
+        self._is_standard = header.lower() == "forwarded"
         self._trusts_unix = "unix" in proxies
         self._trusted = tuple(_network(proxy) for proxy in proxies if proxy != "unix")
         self._ipv6_prefix = ipv6_prefix
@@ -77,8 +91,7 @@ class ClientAddress:
             nearest = peer
         else:
             return self._key_of(peer)
-        hops = ",".join(_header(request, "x-forwarded-for")).rsplit(",", _MOST_HOPS)
-        for hop in reversed(hops[-_MOST_HOPS:]):
+        for hop in self._hops(request):
             address = _address(hop)
             if address is None:
                 break
@@ -86,6 +99,13 @@ class ClientAddress:
             if not self._is_trusted(nearest):
                 break
         return self._key_of(nearest)
+
+    def _hops(self, request: Mapping[str, Any]) -> list[str]:
+        """Return what the proxies say they were called by, the nearest first."""
+        if self._is_standard:
+            return forwarded_for(",".join(_header(request, "forwarded")))[: -_MOST_HOPS - 1 : -1]
+        hops = ",".join(_header(request, "x-forwarded-for")).rsplit(",", _MOST_HOPS)
+        return hops[: -_MOST_HOPS - 1 : -1]
 
     def _belongs(self, text: str) -> bool:
         address = _address(text)
