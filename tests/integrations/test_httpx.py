@@ -23,6 +23,7 @@ from sluicegate import (
     CircuitBreakerRegistry,
     CircuitOpenError,
     CircuitState,
+    CompositeRateLimiter,
     ConfigurationError,
     KeyedRateLimiter,
     LimitExceededError,
@@ -373,6 +374,54 @@ def test_an_announcement_that_is_heard_often_pulls_once(library, clock):
     assert limiter.peek().retry_after == pytest.approx(5.0, abs=0.1)
 
 
+def tokens_of(request):
+    return {"tokens": len(request.content) * 100}
+
+
+def test_a_request_draws_its_counts_of_a_composite_limiter(library, clock, send):
+    limiter = CompositeRateLimiter(requests="10/s", tokens="1000/s", clock=clock)
+    far = Far(library, clock, 200)
+    send(far, [POST, POST], limiter=limiter, counts=tokens_of)
+    assert far.asked == pytest.approx([0.0, 0.2])
+
+
+def test_announced_tokens_pull_the_unit_of_tokens_down_and_no_other(library, clock, send):
+    limiter = CompositeRateLimiter(requests="10/s", tokens="1000/s", clock=clock)
+    told = {"x-ratelimit-remaining-tokens": "70", "x-ratelimit-reset-tokens": "1s"}
+    send(Far(library, clock, (200, told)), [GET], limiter=limiter)
+    assert {unit: one.peek(0).remaining for unit, one in limiter.limiters.items()} == {
+        "requests": 9,
+        "tokens": 70,
+    }
+
+
+@pytest.mark.parametrize("units", [("requests", "tokens"), ("calls",)])
+def test_a_refusal_with_retry_after_holds_a_composite_limiter_up(library, clock, units):
+    limiter = CompositeRateLimiter(**dict.fromkeys(units, "10/s;burst=100"), clock=clock)
+    heed(limiter, (), library.Response(429, headers={"Retry-After": "5"}))
+    assert limiter.peek().retry_after == pytest.approx(5.0, abs=0.1)
+    assert [one.peek().allowed for one in limiter.limiters.values()] == [False, True][: len(units)]
+
+
+def test_who_waits_already_keeps_its_turn_when_nothing_is_left_any_more(library, clock):
+    limiter = RateLimiter("10/s;burst=100", clock=clock)
+    admitted = []
+
+    async def ask(count):
+        await limiter.acquire(count)
+        admitted.append(clock.now())
+
+    async def main():
+        limiter.try_acquire(100)
+        before = asyncio.create_task(ask(5))
+        await asyncio.sleep(0)
+        heed(limiter, (), library.Response(200, headers={"RateLimit": '"default";r=0;t=5'}))
+        await asyncio.gather(before, ask(1))
+
+    asyncio.run(main())
+    assert admitted == pytest.approx([0.5, 5.0], abs=0.1)
+
+
 @pytest.mark.parametrize("quota", ["inf/s", "0/s;burst=0", "1/day"])
 def test_no_announcement_fails_at_an_odd_quota(library, clock, quota):
     limiter = RateLimiter(quota, clock=clock)
@@ -393,6 +442,7 @@ def test_announcements_can_be_left_unheeded(library, clock, send):
         ({"breaker": "open"}, TypeError),
         ({"bulkhead": 3}, TypeError),
         ({"key": "host"}, TypeError),
+        ({"counts": tokens_of, "limiter": RateLimiter("1/s")}, TypeError),
         ({"timeout": -1}, ConfigurationError),
     ],
 )

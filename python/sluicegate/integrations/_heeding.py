@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
+from sluicegate._composite_rate_limiter import CompositeRateLimiter
 from sluicegate._durations import seconds
 from sluicegate._keyed_rate_limiter import KeyedRateLimiter
 from sluicegate._rate_limiter import RateLimiter
@@ -15,29 +16,33 @@ from sluicegate.integrations._announced import Announced, announced, retry_after
 _REFUSALS = frozenset({429, 503})
 """Statuses whose `Retry-After` is about the limit: nothing more is let through until then."""
 
+_Single: TypeAlias = "RateLimiter | KeyedRateLimiter"
 
-def heed(limiter: RateLimiter | KeyedRateLimiter, key: tuple[Any, ...], response: Any) -> None:
-    """Let `limiter` know what a response announces of requests; of tokens it knows nothing.
+
+def heed(limiter: _Single | CompositeRateLimiter, key: tuple[Any, ...], response: Any) -> None:
+    """Let `limiter` know what a response announces: of requests, and of tokens where it has such a unit.
 
     What we think is left beyond what is announced is drawn. Where nothing is left, the next permit comes no
     sooner than the far side's next; by at most a burst, since more than that cannot be owed. An announcement
     that is heard twice pulls once: only the difference to how things stand is charged.
 
     Args:
-        limiter: Whose permits to draw.
+        limiter: Whose permits to draw; of a composite one those of the units `requests` and `tokens`.
         key: Its key, or an empty tuple for one without keys.
         response: What has just arrived.
     """
     headers: Mapping[str, str] = response.headers
     now = time.time()
+    units = limiter.limiters if isinstance(limiter, CompositeRateLimiter) else {"requests": limiter}
     for limit in announced(headers, now):
-        if limit.unit == "requests":
-            _pull(limiter, key, limit)
+        if (unit := units.get(limit.unit)) is not None:
+            _pull(unit, key, limit)
     if response.status_code in _REFUSALS and (wait := retry_after(headers, now)):
-        _pull(limiter, key, Announced(0, wait))
+        # One unit that waits makes all of them wait.
+        _pull(units.get("requests", next(iter(units.values()))), key, Announced(0, wait))
 
 
-def _pull(limiter: RateLimiter | KeyedRateLimiter, key: tuple[Any, ...], limit: Announced) -> None:
+def _pull(limiter: _Single, key: tuple[Any, ...], limit: Announced) -> None:
     # The verbs of both kinds, the key first where there is one.
     verbs: Any = limiter
     surplus = verbs.peek(*key, 0).remaining - limit.remaining

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
 from sluicegate._breaker_registry import CircuitBreakerRegistry
 from sluicegate._circuit_breaker import CircuitBreaker
+from sluicegate._composite_rate_limiter import CompositeRateLimiter
 from sluicegate._durations import Duration
 from sluicegate._errors import LimitExceededError, RejectedError
 from sluicegate._keyed_rate_limiter import KeyedRateLimiter
@@ -22,6 +23,8 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """The methods that RFC 9110 lets a client repeat."""
 
 Key: TypeAlias = "str | bytes | int"
+Counts: TypeAlias = "Callable[[Any], Mapping[str, int]]"
+"""Says what a request draws of each unit of a composite limiter."""
 
 
 def host(request: Any) -> str:
@@ -37,7 +40,7 @@ class Policies:
     def __init__(
         self,
         *,
-        limiter: RateLimiter | KeyedRateLimiter | None,
+        limiter: RateLimiter | KeyedRateLimiter | CompositeRateLimiter | None,
         breaker: CircuitBreaker | CircuitBreakerRegistry | None,
         retry: Retry | RetryConfig | None,
         bulkhead: Bulkhead | None,
@@ -45,6 +48,7 @@ class Policies:
         retry_methods: Iterable[str],
         max_wait: Duration | None,
         heed: bool,
+        counts: Counts | None,
     ) -> None:
         for name, value, verb in (("limiter", limiter, "acquire"), ("bulkhead", bulkhead, "call")):
             if value is not None and not callable(getattr(value, verb, None)):
@@ -53,14 +57,17 @@ class Policies:
             raise TypeError(f"breaker must be a CircuitBreaker or a CircuitBreakerRegistry, not {breaker!r}")
         if not callable(key):
             raise TypeError(f"key must be a function of a request, not {key!r}")
+        if counts is not None and not isinstance(limiter, CompositeRateLimiter):
+            raise TypeError(f"counts are those of a CompositeRateLimiter's units, not of {limiter!r}")
         self.limiter = limiter
+        self._counts = counts
         self.retry = Retry(retry) if isinstance(retry, RetryConfig) else retry
         self.bulkhead = bulkhead
         self._breaker = breaker
         self._key = key
         self._methods = IDEMPOTENT | {method.upper() for method in retry_methods}
         self._max_wait = max_wait
-        self._heeds = heed and isinstance(limiter, RateLimiter | KeyedRateLimiter)
+        self._heeds = heed and isinstance(limiter, RateLimiter | KeyedRateLimiter | CompositeRateLimiter)
 
     def breaker_for(self, request: Any) -> CircuitBreaker | None:
         """Return the breaker that the request passes."""
@@ -68,18 +75,21 @@ class Policies:
             return self._breaker[self._key(request)]
         return self._breaker
 
-    def draw(self, acquire: Callable[..., Any], request: Any) -> Any:
-        """Draw a permit for the request by `acquire`, which is one of its limiter's."""
-        if isinstance(self.limiter, RateLimiter):
-            return acquire(timeout=self._max_wait)
-        return acquire(self._key(request), timeout=self._max_wait)
+    def draws(self, request: Any) -> tuple[tuple[Key, ...], dict[str, Any]]:
+        """Return with what to acquire from the limiter: the request's key where it has keys, and the rest."""
+        if isinstance(self.limiter, CompositeRateLimiter):
+            counts = {} if self._counts is None else self._counts(request)
+            return (), {"timeout": self._max_wait, **counts}
+        return self._key_for_limiter(request), {"timeout": self._max_wait}
 
     def heed(self, request: Any, response: Any) -> None:
         """Pull the limiter down to what the response announces."""
         if self._heeds and self.limiter is not None:
-            heed(
-                self.limiter, () if isinstance(self.limiter, RateLimiter) else (self._key(request),), response
-            )
+            heed(self.limiter, self._key_for_limiter(request), response)
+
+    def _key_for_limiter(self, request: Any) -> tuple[Key, ...]:
+        is_keyless = isinstance(self.limiter, RateLimiter | CompositeRateLimiter)
+        return () if is_keyless else (self._key(request),)
 
     def check(self, result: RateLimitResult) -> None:
         """Raise where the limiter refused."""

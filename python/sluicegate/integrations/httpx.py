@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from sluicegate._breaker_registry import CircuitBreakerRegistry
-from sluicegate._circuit_breaker import CircuitBreaker
 from sluicegate._durations import Duration, seconds
 from sluicegate._errors import SluicegateError
-from sluicegate._keyed_rate_limiter import KeyedRateLimiter
-from sluicegate._rate_limiter import RateLimiter
-from sluicegate._time import sleep_until, sleep_until_blocking
+from sluicegate._time import Clock, sleep_until, sleep_until_blocking
 from sluicegate.integrations import _httpx_library
-from sluicegate.integrations._httpx_policies import Key, Policies, host
-from sluicegate.policies import Bulkhead, Retry, RetryConfig, Timeout
+from sluicegate.integrations._httpx_exchange import Exchange, at_once
+from sluicegate.integrations._httpx_policies import host
+from sluicegate.policies import Bulkhead, Timeout
 
 __all__ = ["AsyncResilientTransport", "ResilientTransport", "host"]
 
-if TYPE_CHECKING:
-    # A transport of either library is one in all but its bases, which differ.
-    _Transport = Any
-else:
-    _Transport = object
 
-
-class ResilientTransport(_Transport):  # type: ignore[misc]
+class ResilientTransport(Exchange):
     """Sends the requests of a client through a limiter, a breaker and retries.
 
     Each attempt waits for a permit of the limiter, passes the breaker, and is sent by `inner`. An attempt
@@ -41,7 +31,7 @@ class ResilientTransport(_Transport):  # type: ignore[misc]
 
     Args:
         inner: The transport that sends, such as `httpx.HTTPTransport()`.
-        limiter: One for all requests, or a keyed one.
+        limiter: One for all requests, a keyed one, or a composite of units such as requests and tokens.
         breaker: One for all requests, or a registry, which has one for each key.
         retry: The attempts; None for one.
         timeout: Seconds an attempt's every step may take (connecting, sending, waiting for a part of the
@@ -52,7 +42,10 @@ class ResilientTransport(_Transport):  # type: ignore[misc]
             an idempotency key.
         max_wait: The longest wait for the limiter, in seconds; None for any.
         heed: Whether the limiter is pulled down to what responses announce of their own limit (`RateLimit`,
-            `x-ratelimit-*` and their kin, `Retry-After` of a refusal). It is never raised.
+            `x-ratelimit-*` and their kin, `Retry-After` of a refusal). It is never raised. Of a composite
+            limiter the units `requests` and `tokens` are, each by what is announced of it.
+        counts: Says what a request draws of the units of a composite limiter, as a mapping; by default, and
+            of a unit that it leaves out, 1.
 
     Raises:
         TypeError: One of them is none.
@@ -73,101 +66,29 @@ class ResilientTransport(_Transport):  # type: ignore[misc]
         200
     """
 
-    def __init__(
-        self,
-        inner: Any,
-        *,
-        limiter: RateLimiter | KeyedRateLimiter | None = None,
-        breaker: CircuitBreaker | CircuitBreakerRegistry | None = None,
-        retry: Retry | RetryConfig | None = None,
-        timeout: Duration | None = None,
-        key: Callable[[Any], Key] = host,
-        bulkhead: Bulkhead | None = None,
-        retry_methods: Iterable[str] = (),
-        max_wait: Duration | None = None,
-        heed: bool = True,
-    ) -> None:
-        self._inner = inner
-        self._policies = Policies(
-            limiter=limiter,
-            breaker=breaker,
-            retry=retry,
-            bulkhead=bulkhead,
-            key=key,
-            retry_methods=retry_methods,
-            max_wait=max_wait,
-            heed=heed,
-        )
-        self._timeout = None if timeout is None else seconds(timeout, "timeout")
-
     def handle_request(self, request: Any) -> Any:
         """Send a request; called by the client."""
-        library = _httpx_library.library_of(request)
-        try:
-            return self._send(library, request)
-        except SluicegateError as error:
-            raise _httpx_library.in_terms_of(library, error, request) from error
+        return at_once(self._handle(request))
 
-    def _send(self, library: ModuleType, request: Any) -> Any:
-        policies = self._policies
+    def _set_timeout(self, timeout: Duration | None) -> None:
+        self._timeout = None if timeout is None else seconds(timeout, "timeout")
+
+    async def _draw(self, limiter: Any, *asked: Any, **counts: Any) -> Any:
+        return limiter.acquire_blocking(*asked, **counts)
+
+    async def _enter(self, bulkhead: Bulkhead) -> Any:
+        return bulkhead.__enter__()
+
+    async def _answer(self, library: ModuleType, request: Any) -> Any:
         if self._timeout is not None:
             request.extensions = _capped(request.extensions, self._timeout)
-        plan = policies.plan(library, request)
-        if plan is None or policies.retry is None:
-            return self._attempt(library, request)
-        response = self._try(plan, library, request)
-        for wake_at in plan.waits():
-            if response is not None:
-                response.close()
-            sleep_until_blocking(policies.retry.clock, wake_at)
-            response = self._try(plan, library, request)
-        if response is None:
-            return plan.end()
-        if plan.error is not None:
-            plan.failed(plan.error)
-        return response
+        return self._inner.handle_request(request)
 
-    def _try(self, plan: Any, library: ModuleType, request: Any) -> Any:
-        """Make an attempt, and put into the plan what may be tried again; return the response, if any."""
-        plan.error = None
-        try:
-            response = self._attempt(library, request)
-        except Exception as error:
-            if not self._policies.is_worth_another(library, error):
-                raise
-            plan.error = error
-            return None
-        if self._policies.is_unfit(response):
-            plan.error = _httpx_library.failed_status(library, request, response)
-        return response
+    async def _dispose(self, response: Any) -> None:
+        response.close()
 
-    def _attempt(self, library: ModuleType, request: Any) -> Any:
-        policies = self._policies
-        if policies.limiter is not None:
-            policies.check(policies.draw(policies.limiter.acquire_blocking, request))
-        breaker = policies.breaker_for(request)
-        if policies.bulkhead is None:
-            response = self._through(breaker, library, request)
-            policies.heed(request, response)
-            return response
-        bulkhead = policies.bulkhead.__enter__()
-        try:
-            response = self._through(breaker, library, request)
-            policies.heed(request, response)
-        except BaseException:
-            bulkhead.__exit__(None, None, None)
-            raise
-        leave = lambda: bulkhead.__exit__(None, None, None)  # noqa: E731
-        response.stream = _httpx_library.held_stream(library, response.stream, leave)
-        return response
-
-    def _through(self, breaker: CircuitBreaker | None, library: ModuleType, request: Any) -> Any:
-        if breaker is None:
-            return self._inner.handle_request(request)
-        with breaker as permit:
-            response = self._inner.handle_request(request)
-            self._policies.settle(permit, library, request, response)
-        return response
+    async def _sleep_until(self, clock: Clock, wake_at: int) -> None:
+        sleep_until_blocking(clock, wake_at)
 
     def close(self) -> None:
         """Close the inner transport."""
@@ -183,7 +104,7 @@ class ResilientTransport(_Transport):  # type: ignore[misc]
         self._inner.__exit__(kind, error, trace)
 
 
-class AsyncResilientTransport(_Transport):  # type: ignore[misc]
+class AsyncResilientTransport(Exchange):
     """Sends the requests of an asynchronous client through a limiter, a breaker and retries.
 
     As `ResilientTransport`, for asyncio and trio; nothing in it blocks, and cancelling a request gives back
@@ -191,7 +112,7 @@ class AsyncResilientTransport(_Transport):  # type: ignore[misc]
 
     Args:
         inner: The transport that sends, such as `httpx.AsyncHTTPTransport()`.
-        limiter: One for all requests, or a keyed one.
+        limiter: One for all requests, a keyed one, or a composite of units such as requests and tokens.
         breaker: One for all requests, or a registry, which has one for each key.
         retry: The attempts; None for one.
         timeout: Seconds an attempt may take until its response begins; raises `AttemptTimeoutError`, which is
@@ -201,7 +122,10 @@ class AsyncResilientTransport(_Transport):  # type: ignore[misc]
         retry_methods: Methods to repeat besides the idempotent ones.
         max_wait: The longest wait for the limiter, in seconds; None for any.
         heed: Whether the limiter is pulled down to what responses announce of their own limit (`RateLimit`,
-            `x-ratelimit-*` and their kin, `Retry-After` of a refusal). It is never raised.
+            `x-ratelimit-*` and their kin, `Retry-After` of a refusal). It is never raised. Of a composite
+            limiter the units `requests` and `tokens` are, each by what is announced of it.
+        counts: Says what a request draws of the units of a composite limiter, as a mapping; by default, and
+            of a unit that it leaves out, 1.
 
     Raises:
         TypeError: One of them is none.
@@ -226,100 +150,19 @@ class AsyncResilientTransport(_Transport):  # type: ignore[misc]
         True
     """
 
-    def __init__(
-        self,
-        inner: Any,
-        *,
-        limiter: RateLimiter | KeyedRateLimiter | None = None,
-        breaker: CircuitBreaker | CircuitBreakerRegistry | None = None,
-        retry: Retry | RetryConfig | None = None,
-        timeout: Duration | None = None,
-        key: Callable[[Any], Key] = host,
-        bulkhead: Bulkhead | None = None,
-        retry_methods: Iterable[str] = (),
-        max_wait: Duration | None = None,
-        heed: bool = True,
-    ) -> None:
-        self._inner = inner
-        self._policies = Policies(
-            limiter=limiter,
-            breaker=breaker,
-            retry=retry,
-            bulkhead=bulkhead,
-            key=key,
-            retry_methods=retry_methods,
-            max_wait=max_wait,
-            heed=heed,
-        )
+    async def handle_async_request(self, request: Any) -> Any:
+        """Send a request; called by the client."""
+        return await self._handle(request)
+
+    def _set_timeout(self, timeout: Duration | None) -> None:
         clock = self._policies.retry.clock if self._policies.retry is not None else None
         self._timeout = None if timeout is None else Timeout(timeout, clock=clock)
 
-    async def handle_async_request(self, request: Any) -> Any:
-        """Send a request; called by the client."""
-        library = _httpx_library.library_of(request)
-        try:
-            return await self._send(library, request)
-        except SluicegateError as error:
-            raise _httpx_library.in_terms_of(library, error, request) from error
+    async def _draw(self, limiter: Any, *asked: Any, **counts: Any) -> Any:
+        return await limiter.acquire(*asked, **counts)
 
-    async def _send(self, library: ModuleType, request: Any) -> Any:
-        policies = self._policies
-        plan = policies.plan(library, request)
-        if plan is None or policies.retry is None:
-            return await self._attempt(library, request)
-        response = await self._try(plan, library, request)
-        for wake_at in plan.waits():
-            if response is not None:
-                await response.aclose()
-            await sleep_until(policies.retry.clock, wake_at)
-            response = await self._try(plan, library, request)
-        if response is None:
-            return plan.end()
-        if plan.error is not None:
-            plan.failed(plan.error)
-        return response
-
-    async def _try(self, plan: Any, library: ModuleType, request: Any) -> Any:
-        """Make an attempt, and put into the plan what may be tried again; return the response, if any."""
-        plan.error = None
-        try:
-            response = await self._attempt(library, request)
-        except Exception as error:
-            if not self._policies.is_worth_another(library, error):
-                raise
-            plan.error = error
-            return None
-        if self._policies.is_unfit(response):
-            plan.error = _httpx_library.failed_status(library, request, response)
-        return response
-
-    async def _attempt(self, library: ModuleType, request: Any) -> Any:
-        policies = self._policies
-        if policies.limiter is not None:
-            policies.check(await policies.draw(policies.limiter.acquire, request))
-        breaker = policies.breaker_for(request)
-        if policies.bulkhead is None:
-            response = await self._through(breaker, library, request)
-            policies.heed(request, response)
-            return response
-        bulkhead = await policies.bulkhead.__aenter__()
-        try:
-            response = await self._through(breaker, library, request)
-            policies.heed(request, response)
-        except BaseException:
-            bulkhead.__exit__(None, None, None)
-            raise
-        leave = lambda: bulkhead.__exit__(None, None, None)  # noqa: E731
-        response.stream = _httpx_library.held_stream(library, response.stream, leave)
-        return response
-
-    async def _through(self, breaker: CircuitBreaker | None, library: ModuleType, request: Any) -> Any:
-        if breaker is None:
-            return await self._answer(library, request)
-        async with breaker as permit:
-            response = await self._answer(library, request)
-            self._policies.settle(permit, library, request, response)
-        return response
+    async def _enter(self, bulkhead: Bulkhead) -> Any:
+        return await bulkhead.__aenter__()
 
     async def _answer(self, library: ModuleType, request: Any) -> Any:
         if self._timeout is None:
@@ -328,6 +171,12 @@ class AsyncResilientTransport(_Transport):  # type: ignore[misc]
             return await self._timeout.call(self._inner.handle_async_request, request)
         except SluicegateError as error:
             raise _httpx_library.in_terms_of(library, error, request) from error
+
+    async def _dispose(self, response: Any) -> None:
+        await response.aclose()
+
+    async def _sleep_until(self, clock: Clock, wake_at: int) -> None:
+        await sleep_until(clock, wake_at)
 
     async def aclose(self) -> None:
         """Close the inner transport."""
