@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -15,7 +16,7 @@ from sluicegate._breaker_config import CircuitBreakerConfig
 from sluicegate._calls import is_coroutine_function, refuse_generator_function
 from sluicegate._errors import CircuitIsolatedError, CircuitOpenError
 from sluicegate._events import STATES, BreakerListener, CircuitState, breaker_event, notify
-from sluicegate._native import BreakerPermit, BreakerTrip, SharedBreakers
+from sluicegate._native import BreakerGate, BreakerPermit, BreakerTrip, SharedBreakers
 from sluicegate._native import CircuitBreaker as NativeCircuitBreaker
 from sluicegate._shared import Shared, adopt_config, canonical, prepare
 from sluicegate._tailor import Wrapper
@@ -26,22 +27,38 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-GUARDED = Wrapper("def guarded($parameters): return _s_call(_s_func, $arguments)", "call")
+# What decorated functions do: as `call` and `_call_later`, by the gate's operators.
+GUARDED = Wrapper(
+    """
+def guarded($parameters):
+    _s_admitted = +_s_gate
+    try:
+        _s_result = _s_func($arguments)
+    except _s_BaseException as _s_error:
+        _s_breaker._raised(_s_admitted, _s_error)
+        raise
+    if _s_result is None or _s_type(_s_result) in _s_plain:
+        _s_gate[_s_admitted] = _s_result
+        return _s_result
+    return _s_breaker._conclude(_s_admitted, _s_result)
+""",
+    "gate",
+    "breaker",
+)
 GUARDED_ASYNC = Wrapper(
     """
 async def guarded($parameters):
-    _s_admitted = _s_admit()
+    _s_admitted = +_s_gate
     try:
         _s_result = await _s_func($arguments)
     except _s_BaseException as _s_error:
-        _s_raised(_s_admitted, _s_error)
+        _s_breaker._raised(_s_admitted, _s_error)
         raise
-    _s_returned(_s_admitted, _s_result)
+    _s_gate[_s_admitted] = _s_result
     return _s_result
 """,
-    "admit",
-    "returned",
-    "raised",
+    "gate",
+    "breaker",
 )
 
 _log = logging.getLogger("sluicegate")
@@ -250,19 +267,23 @@ class CircuitBreaker(NativeCircuitBreaker):
             TypeError: `func` is a generator function, whose work begins only when its call has returned.
         """
         refuse_generator_function(func, "a circuit breaker")
-        if is_coroutine_function(func):
-            guarded = GUARDED_ASYNC.fit(func, *self._hooks())
-        else:
-            guarded = GUARDED.fit(func, self.call)
+        form = GUARDED_ASYNC if is_coroutine_function(func) else GUARDED
+        guarded = form.fit(func, BreakerGate(self), self)
         return cast(Callable[_P, _R], functools.update_wrapper(guarded, func))
 
     def _dress_async(self, func: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         """Guard a coroutine function for a call or few; for many, decorate it."""
-        return GUARDED_ASYNC.wrap(func, *self._hooks())
+        return GUARDED_ASYNC.wrap(func, BreakerGate(self), self)
 
-    def _hooks(self) -> tuple[Callable[..., Any], ...]:
-        # Looked up once for all calls.
-        return self._admit, self._returned, self._raised
+    def _conclude(self, admitted: BreakerPermit | int, result: Any) -> Any:
+        """Settle a call by its result, or once it was awaited where it is an awaitable."""
+        if not inspect.isawaitable(result):
+            self._returned(admitted, result)
+            return result
+        if isinstance(admitted, int) and inspect.iscoroutine(result):
+            # What admits freely has kept no place for it, and lets it in when it starts.
+            return self._await_later(result)
+        return self._await_now(admitted, result)
 
     def __enter__(self) -> BreakerPermit:
         """Let the block in, or raise; how it ends is what counts. Blocks nest, across threads and tasks.

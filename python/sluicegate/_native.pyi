@@ -13,6 +13,7 @@ _R = TypeVar("_R")
 
 __all__ = [
     "Acquire",
+    "BreakerGate",
     "BreakerOptions",
     "BreakerPermit",
     "BreakerTrip",
@@ -57,6 +58,14 @@ class ManualClock:
     def advance(self, seconds: float | timedelta) -> None: ...
     def advance_ns(self, nanoseconds: int) -> None: ...
     def set(self, seconds: float | timedelta) -> None: ...
+
+@final
+class BreakerGate:
+    """What a decorated function passes: `+gate` lets a call in, `gate[admitted] = result` settles it."""
+
+    def __new__(cls, breaker: CircuitBreaker) -> Self: ...
+    def __pos__(self) -> BreakerPermit | int: ...
+    def __setitem__(self, admitted: BreakerPermit | int, result: object, /) -> None: ...
 
 @final
 class BreakerOptions:

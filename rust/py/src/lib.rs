@@ -25,6 +25,7 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<clock::MonotonicClock>()?;
     module.add_class::<clock::ManualClock>()?;
+    module.add_class::<breaker::BreakerGate>()?;
     module.add_class::<breaker::BreakerOptions>()?;
     module.add_class::<breaker::BreakerPermit>()?;
     module.add_class::<breaker::BreakerTrip>()?;

@@ -110,6 +110,11 @@ class TestInUse:
             adaptive.call(int)
         assert adaptive.limit == 3, "one call at a time makes no use of more"
 
+    def test_never_rises_above_its_maximum_however_much_it_is_used(self, clock):
+        adaptive = AdaptiveConcurrency(initial=2, max=2, law="aimd", clock=clock)
+        assert [adaptive.call(int) for _ in range(5)] == [0] * 5
+        assert adaptive.limit == 2
+
     @staticmethod
     def time_out():
         raise TimeoutError

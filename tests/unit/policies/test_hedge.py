@@ -168,3 +168,26 @@ def test_refuses_options_that_make_no_sense(field, options):
     with pytest.raises(ConfigurationError) as caught:
         Hedge(*options)
     assert caught.value.field == field
+
+
+class Quit(BaseException):
+    """Like SystemExit, which is no failure of an attempt."""
+
+
+@everywhere
+def test_what_is_no_exception_ends_the_call_without_another_attempt(run, clock):
+    slow = Slow(clock, (0.1, Quit()), (0.1, None))
+    with pytest.raises(Quit):
+        run(Hedge(0.5, clock=clock), slow)
+    assert slow.began == [0.0]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, lambda coroutine: trio.run(lambda: coroutine)])
+def test_the_loser_is_gone_when_the_call_ends(run, clock):
+    slow = Slow(clock, (10, None), (1, None))
+
+    async def main():
+        await Hedge(0.5, clock=clock).call(slow)
+        return list(slow.cancelled)
+
+    assert run(main()) == [0]

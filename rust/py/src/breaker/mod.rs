@@ -1,11 +1,13 @@
 //! The circuit breaker: its guards enter, call and settle; the class in Python waits for changes.
 
 mod dropped;
+mod gate;
 mod options;
 mod permit;
 mod shared;
 
 pub(crate) use dropped::DroppedBreakers;
+pub(crate) use gate::BreakerGate;
 pub(crate) use options::BreakerOptions;
 pub(crate) use permit::BreakerPermit;
 pub(crate) use shared::SharedBreakers;
@@ -260,7 +262,7 @@ impl CircuitBreaker {
 
     /// Let a call in, or raise; to be settled however the call ends. A number stands for the permit
     /// where there is no place to free and no time to keep: an object costs as much as the rest.
-    fn _admit<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn _admit<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         match slf.get().core().enter_freely().and_then(|permit| permit.pack()) {
             Some(packed) => Ok(packed.into_pyobject(py)?.into_any()),
@@ -269,7 +271,7 @@ impl CircuitBreaker {
     }
 
     /// Settle what `_admit` gave by a result.
-    fn _returned(
+    pub(super) fn _returned(
         slf: &Bound<'_, Self>,
         admitted: &Bound<'_, PyAny>,
         result: &Bound<'_, PyAny>,
