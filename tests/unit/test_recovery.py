@@ -143,3 +143,18 @@ async def test_cancellation_is_not_recovered_from(clock):
 
     with pytest.raises(asyncio.CancelledError):
         await ErrorRecoveryStrategy(fallback=lambda _: "never", clock=clock).call(cancelled)
+
+
+async def test_a_service_that_says_when_it_is_back_is_waited_for(clock):
+    strategy = ErrorRecoveryStrategy(retry=STEADY, clock=clock)
+    error = ServerError(503, "down for repairs")
+    error.retry_after = 30.0
+    assert await strategy.recover(error) is RecoveryAction.RETRY
+    assert clock.now() == 30.0
+
+
+async def test_a_rate_limit_is_waited_out_as_often_as_there_are_attempts(clock):
+    strategy = ErrorRecoveryStrategy(retry=STEADY, clock=clock)
+    with pytest.raises(RateLimitError):
+        await strategy.call(failing(*(RateLimitError(7.0) for _ in range(5))))
+    assert clock.now() == 14.0

@@ -165,3 +165,16 @@ def test_a_structured_error_keeps_its_fields_when_it_travels(travel):
     error = travel(StructuredError("internal", "lost", "lost it", {"at": 3}, retry_after=2.0))
     assert (error.category, error.code, str(error)) == (ErrorCategory.INTERNAL, "lost", "lost it")
     assert (error.details, error.retry_after) == ({"at": 3}, 2.0)
+
+
+@pytest.mark.parametrize("status", [0, 7, 200, 302, 600])
+def test_a_number_that_is_no_status_of_a_failure_is_not_taken_for_one(status):
+    class OddError(Exception):
+        code = status
+
+    assert StructuredError.from_exception(OddError("odd")).category is ErrorCategory.INTERNAL
+
+
+def test_a_problem_has_no_empty_details():
+    assert "details" not in StructuredError("internal", "bug", "ours").to_problem()
+    assert StructuredError("internal", "bug", "ours", {"at": 1}).to_problem()["details"] == {"at": 1}

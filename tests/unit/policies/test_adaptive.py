@@ -126,6 +126,12 @@ class TestInUse:
                 adaptive.call(self.fail_with, error)
         assert (adaptive.limit, adaptive.in_use) == (10, 0)
 
+    def test_what_is_no_exception_is_no_overload_either(self, clock):
+        adaptive = AdaptiveConcurrency(initial=10, law="aimd", overload=lambda error: True, clock=clock)
+        with pytest.raises(KeyboardInterrupt):
+            adaptive.call(self.fail_with, KeyboardInterrupt)
+        assert adaptive.limit == 10
+
     @staticmethod
     def fail_with(error):
         raise error

@@ -158,3 +158,18 @@ def test_refuses_options_that_make_no_sense(field, options):
     with pytest.raises(ConfigurationError) as caught:
         Chaos(**options)
     assert caught.value.field == field
+
+
+def test_delays_are_drawn_from_all_of_their_span(clock):
+    chaos, delays = Chaos(1, latency=(1.0, 3.0), clock=clock), []
+    for _ in range(200):
+        began = clock.now()
+        delays.append(chaos.call(clock.now) - began)
+    assert 1.0 <= min(delays) < 1.2
+    assert 2.8 < max(delays) <= 3.0
+
+
+def test_no_latency_is_no_delay():
+    chaos = Chaos(1, fault=OSError, fault_rate=0.0)
+    chaos.call(int)
+    assert (chaos.stats().calls, chaos.stats().delayed) == (1, 0)
