@@ -1,5 +1,6 @@
 """The database: runs that are gone on with, words in quarantine, and what makes it unusable."""
 
+import asyncio
 import os
 import sqlite3
 import threading
@@ -205,6 +206,22 @@ async def test_words_in_progress_are_pending_again_when_the_run_ends(store, path
     await run.begin(0)
     run.finish("interrupted", 130)
     assert change(path, "SELECT DISTINCT state FROM words") == [("pending",)]
+
+
+async def test_a_word_that_begins_and_ends_at_once_is_done(store):
+    run = begin(store)
+    await run.begin(0)
+    run.end(0, CARDS)
+    run.finish("completed", 0)
+    assert store.kept_run().words["done"] == 1
+
+
+async def test_a_word_waits_while_too_much_is_on_its_way_to_the_disk(store, monkeypatch):
+    monkeypatch.setattr("sluicegate.flashcards.store._stored_run.MAX_BACKLOG", 0)
+    run = begin(store)
+    await asyncio.wait_for(run.begin(0), 30)
+    assert run._writer.backlog == 0
+    run.close()
 
 
 async def test_what_cannot_be_written_is_told_and_nobody_waits(store, path):

@@ -92,17 +92,19 @@ def test_every_revision_can_be_gone_back_from(settings, path):
     assert tables(path) == {_schema.VERSION_TABLE}
 
 
-def test_a_migration_that_fails_leaves_what_was_there(settings, path):
+@pytest.mark.parametrize("before", [None, FIRST])
+def test_a_migration_that_fails_leaves_what_was_there(settings, path, before):
     with Database(settings, {}) as database:
-        upgrade_to(database, FIRST)
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("CREATE VIEW quarantine AS SELECT 1")
-        before = tables(path)
+        if before is not None:
+            upgrade_to(database, before)
+        with database.writing() as connection:
+            connection.exec_driver_sql("CREATE VIEW quarantine AS SELECT 1")
+        kept = tables(path)
         with pytest.raises(StoreError):
             database.migrate()
-    assert tables(path) == before
-    with Database(settings, {}) as database, database.reading() as connection:
-        assert _schema.revision_of(connection) == FIRST
+        assert tables(path) == kept
+        with database.reading() as connection:
+            assert _schema.revision_of(connection) == before
 
 
 def test_the_tables_of_a_later_version_are_refused_and_left(settings, path):
