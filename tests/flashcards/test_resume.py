@@ -78,13 +78,17 @@ def test_killed_at_any_instant_only_unfinished_words_repeat_without_a_cache(word
         for number in range(KILLS):
             path = tmp_path / f"runs-{number}.db"
             kept = ("--no-cache", "--database-url", f"sqlite:///{path}")
+            started = server.stats.requests
             assert stop_at(words, server, rng.randint(1, 70), signal.SIGKILL, *kept) == -signal.SIGKILL
             assert not words.with_suffix(".tsv").exists()
             [(done,)] = rows(path, "SELECT COUNT(*) FROM words WHERE state = 'done'")
+            [(kept_answers,)] = rows(path, "SELECT COUNT(*) FROM answers")
             result, told = process(words, server, *kept)
             assert result.exit_code == 0
             assert (told["run"], told["resumed"], told["done"]) == (1, done, WORDS)
-            assert told["requests"] == 2 * (WORDS - done)
+            assert kept_answers >= server.stats.requests - told["requests"] - started - 2 * 3
+            assert told["requests"] == 2 * WORDS - kept_answers
+            assert rows(path, "SELECT COUNT(*) FROM answers") == [(0,)]
             assert words.with_suffix(".tsv").read_bytes() == expected
             words.with_suffix(".tsv").unlink()
             assert rows(path, "SELECT state FROM runs") == [("completed",)]

@@ -127,8 +127,8 @@ def test_a_term_that_is_not_in_quarantine_is_named(url, store):
 
 def test_the_database_is_made_and_says_what_it_holds(url, tmp_path):
     made = json.loads(flashcards(url, "db", "migrate", "--json").stdout)
-    assert made == {"database": url, "before": None, "after": "0002"}
-    assert flashcards(url, "db", "migrate").stdout == f"{url} is at revision 0002\n"
+    assert made == {"database": url, "before": None, "after": "0003"}
+    assert flashcards(url, "db", "migrate").stdout == f"{url} is at revision 0003\n"
     with Store(Settings(database_url=url), {}) as store:
         keep(store, {0: CARDS, 2: invalid(2)}, "outage")
     told = json.loads(flashcards(url, "db", "stats", "--json").stdout)

@@ -208,6 +208,26 @@ async def test_words_in_progress_are_pending_again_when_the_run_ends(store, path
     assert change(path, "SELECT DISTINCT state FROM words") == [("pending",)]
 
 
+async def test_answers_of_a_run_without_a_cache_are_kept_until_it_is_completed(store, path):
+    run = begin(store, keep_answers=True)
+    await asyncio.wait_for(asyncio.gather(run.answers.keep(b"k", "one"), run.answers.keep(b"k", "two")), 30)
+    assert run.answers.get(b"k") is None  # asked twice in one go is paid for twice
+    run.finish("interrupted", 130)
+    run = begin(store, keep_answers=True)
+    assert (run.answers.get(b"k"), run.answers.get(b"other")) == ("two", None)
+    run.finish("completed", 0)
+    assert change(path, "SELECT COUNT(*) FROM answers") == [(0,)]
+
+
+async def test_an_answer_that_cannot_be_written_keeps_nobody_waiting(store, path):
+    run = begin(store, keep_answers=True)
+    change(path, "ALTER TABLE answers RENAME TO elsewhere")
+    for _ in range(2):
+        await asyncio.wait_for(run.answers.keep(b"k", "one"), 30)
+    assert "no such table: answers" in run.fault
+    run.close()
+
+
 async def test_a_word_that_begins_and_ends_at_once_is_done(store):
     run = begin(store)
     await run.begin(0)

@@ -91,7 +91,7 @@ class Api:
         rng: for tests; draws the jitter of retries.
         transport: for tests; takes the place of the network.
         telemetry: told of stages, attempts and tokens.
-        record: told of attempts.
+        record: told of attempts; keeps answers where there is no cache.
 
     Attributes:
         tally: what happened so far.
@@ -127,7 +127,8 @@ class Api:
         self.breaker = self._outages.breaker
         self.tokens = Tokens(settings.tokens_rate, settings.token_budget, clock)
         self.latencies = {"stage1": Latencies(), "stage2": Latencies()}
-        self._settings, self._cache, self._cache_only = settings, cache, cache_only
+        self._settings, self._cache_only = settings, cache_only
+        self._kept = record.answers if cache is None else cache
         self._share_calls = settings.share_calls
         self._telemetry, self._record = telemetry, record
         self._price = settings.price
@@ -206,7 +207,7 @@ class Api:
 
     async def _ask(self, call: _Call, read: Callable[[str], T]) -> T:
         """Read what is kept, or make a call and read its reply; one of no use is asked for once more."""
-        kept = None if self._cache is None else self._cache.get(call.key)
+        kept = None if self._kept is None else self._kept.get(call.key)
         if kept is not None:
             # One that an older reader took and this one does not is asked for anew.
             with contextlib.suppress(ReplyError):
@@ -228,8 +229,8 @@ class Api:
             self._spend(error.usage)
             self.tally.broken_replies += 1
             raise
-        if self._cache is not None:
-            await self._cache.keep(call.key, answer.content)
+        if self._kept is not None:
+            await self._kept.keep(call.key, answer.content)
         return found
 
     async def _attempts(self, call: _Call) -> Answer:

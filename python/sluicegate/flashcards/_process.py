@@ -80,7 +80,13 @@ async def _run(
         contextlib.nullcontext()
         if job.cache_only
         else stored_run(
-            str(job.file), settings, vocabulary, os.environ, degradations, resume=job.resume
+            str(job.file),
+            settings,
+            vocabulary,
+            os.environ,
+            degradations,
+            resume=job.resume,
+            has_cache=cache is not None,
         ) as stored,
         open_output(job.format, path) as output,
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ._failures import FailedWord
@@ -10,16 +10,30 @@ if TYPE_CHECKING:
     from ._vocabulary import VocabularyItem
 
 
+class KeptAnswers(Protocol):
+    """Texts that were paid for, by the key of their call."""
+
+    def get(self, key: bytes) -> str | None:
+        """Return what is kept under a key; None where there is nothing."""
+        ...
+
+    async def keep(self, key: bytes, text: str) -> None:
+        """Keep a text, and return once it is on the disk."""
+        ...
+
+
 class RunRecord:
     """Takes down a run and its words, each by its number in the input from 0.
 
     Attributes:
         is_kept: whether anything is kept.
+        answers: where a run without a cache keeps them; None for nowhere.
         fault: why nothing is kept any more, in one line; empty while all is well.
     """
 
     is_kept = False
     fault = ""
+    answers: KeptAnswers | None = None
 
     def known(self, number: int) -> Cards | FailedWord | None:
         """Return what need not be asked: the cards it has, or why the word is skipped."""

@@ -29,6 +29,7 @@ def stored_run(
     degradations: Degradations,
     *,
     resume: bool,
+    has_cache: bool,
 ) -> Iterator[StoredRun | None]:
     """Begin a run in the database or go on with one; yield None, and note it, where there is no database.
 
@@ -39,6 +40,7 @@ def stored_run(
         environment: where the user's own folder is found.
         degradations: what the job goes on without; the cache, where it is among them.
         resume: whether a run is gone on with.
+        has_cache: whether answers are kept elsewhere.
 
     Raises:
         ConfigurationError: the URL of the database makes no sense, or its driver is not installed.
@@ -51,7 +53,14 @@ def stored_run(
         run = None
         try:
             store = stack.enter_context(Store(settings, environment))
-            run = store.begin(source, api, PROMPT_VERSION, vocabulary.items, resume=resume)
+            run = store.begin(
+                source,
+                api,
+                PROMPT_VERSION,
+                vocabulary.items,
+                resume=resume,
+                keep_answers=not (has_cache or settings.embedded),
+            )
         except StoreError as error:
             problem = f"{error}; name another by --database-url"
             if any(degraded.part == "cache" for degraded in degradations.told):

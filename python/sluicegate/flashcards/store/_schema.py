@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ._tables import METADATA
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision, the one that `_tables` describes."""
 
 VERSION_TABLE = "flashcards_version"

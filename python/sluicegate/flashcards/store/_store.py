@@ -18,7 +18,7 @@ from ._owners import is_alive, this_process
 from ._quarantine import QuarantinedWord, quarantined, release, suspects
 from ._schema import HEAD
 from ._stored_run import StoredRun
-from ._tables import ATTEMPTS, RUNS, WORDS, RunState, WordState
+from ._tables import ANSWERS, ATTEMPTS, RUNS, WORDS, RunState, WordState
 from ._words import identity_of, unpacked
 
 _ROWS = 1_000  # inserted, or read, at once
@@ -81,7 +81,14 @@ class Store:
         self.database.close()
 
     def begin(
-        self, source: str, api: str, version: str, items: Sequence[VocabularyItem], *, resume: bool = True
+        self,
+        source: str,
+        api: str,
+        version: str,
+        items: Sequence[VocabularyItem],
+        *,
+        resume: bool = True,
+        keep_answers: bool = False,
     ) -> StoredRun:
         """Go on with the last run of these words, where it was not completed and nobody else is at it.
 
@@ -91,6 +98,7 @@ class Store:
             version: of the way of asking.
             items: the words, in their order.
             resume: whether a run is gone on with; a new one is begun where not.
+            keep_answers: whether answers are kept until it is completed, for want of a cache.
 
         Raises:
             StoreError: the database cannot be used.
@@ -106,6 +114,8 @@ class Store:
             done = _count(connection, WORDS, WORDS.c.run_id == run_id, WORDS.c.state == WordState.DONE)
             skipped = {(word.term, word.type): word.reason for word in quarantined(connection, api)}
             failed = suspects(connection, api)
+            kept = sa.select(ANSWERS.c.key, ANSWERS.c.value).where(ANSWERS.c.run_id == run_id)
+            answers = {row.key: row.value for row in connection.execute(kept)}
         return StoredRun(
             self.database,
             run_id=run_id,
@@ -114,6 +124,7 @@ class Store:
             resumed=done,
             quarantined=skipped,
             suspects=failed,
+            answers=answers if keep_answers else None,
             is_new=is_new,
         )
 

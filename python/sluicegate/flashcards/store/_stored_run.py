@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,10 @@ from sluicegate.flashcards._run_record import RunRecord
 from sluicegate.flashcards._stage2 import Cards
 from sluicegate.flashcards._vocabulary import VocabularyItem
 
+from ._answers import RunAnswers
 from ._database import Database, StoreError
 from ._quarantine import absolve, accuse
-from ._tables import ATTEMPTS, RUNS, WORDS, RunState, WordState
+from ._tables import ANSWERS, ATTEMPTS, RUNS, WORDS, RunState, WordState
 from ._words import packed, unpacked
 from ._writer import Writer
 
@@ -46,7 +47,16 @@ class _Attempt:
     error: str | None
 
 
-_Entry = tuple[int, Cards | FailedWord | None] | _Attempt
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A text that somebody waits to have on the disk."""
+
+    key: str
+    value: bytes
+    tell: Callable[[], None]
+
+
+_Entry = tuple[int, Cards | FailedWord | None] | _Attempt | _Answer
 
 
 class StoredRun(RunRecord):
@@ -60,9 +70,11 @@ class StoredRun(RunRecord):
         resumed: how many of them have their cards already.
         quarantined: why words are skipped, by term and type.
         suspects: term and type of each word that failed before.
+        answers: packed texts by their key, of a run without a cache; None where none are kept.
         is_new: whether no other process has worked on it before.
 
     Attributes:
+        answers: stands in for the cache, where the run has none.
         pool: what the pool of connections does.
     """
 
@@ -78,16 +90,18 @@ class StoredRun(RunRecord):
         resumed: int,
         quarantined: Mapping[tuple[str, str], str],
         suspects: set[tuple[str, str]],
+        answers: Mapping[str, bytes] | None,
         is_new: bool,
     ) -> None:
         self.run_id, self.resumed, self.is_new = run_id, resumed, is_new
         self._database, self._api, self._items = database, api, items
         self.pool = database.pool
+        self.answers = None if answers is None else RunAnswers(answers, self._keep)
         self._quarantined, self._suspects = quarantined, suspects
         self._known: dict[int, object] = {}
         self._known_to = 0 if resumed else len(items)
         self._reading_fault = ""
-        self._writer: Writer[_Entry] = Writer(self._commit, StoreError)
+        self._writer: Writer[_Entry] = Writer(self._commit, StoreError, _tell)
 
     @property
     def greeting(self) -> str:
@@ -147,6 +161,8 @@ class StoredRun(RunRecord):
                         seen_at=time.time(),
                     )
                 )
+                if state == RunState.COMPLETED:
+                    connection.execute(sa.delete(ANSWERS).where(ANSWERS.c.run_id == self.run_id))
                 connection.execute(
                     sa.update(WORDS)
                     .where(WORDS.c.run_id == self.run_id, WORDS.c.state == WordState.IN_PROGRESS)
@@ -158,6 +174,11 @@ class StoredRun(RunRecord):
     def close(self) -> None:
         """Write down what is left; the run stays one to go on with, where it was not finished."""
         self._writer.close()
+
+    def _keep(self, key: str, value: bytes, tell: Callable[[], None]) -> None:
+        self._writer.put(_Answer(key, value, tell), at_once=True)
+        if self._writer.fault:  # whoever commits no more tells nobody
+            tell()
 
     def _read_block(self, number: int) -> None:
         """Read the stored cards of the next words: they are asked for in their order."""
@@ -178,8 +199,11 @@ class StoredRun(RunRecord):
         now = time.time()
         words: dict[int, Cards | FailedWord | None] = {}
         attempts: list[dict[str, object]] = []
+        answers: dict[str, _Answer] = {}
         for entry in entries:
-            if isinstance(entry, _Attempt):
+            if isinstance(entry, _Answer):
+                answers[entry.key] = entry
+            elif isinstance(entry, _Attempt):
                 attempts.append(self._attempt_row(entry))
             else:
                 words[entry[0]] = entry[1]  # what is begun and ended at once was never in progress
@@ -190,7 +214,16 @@ class StoredRun(RunRecord):
                 _execute_many(connection, rows)
             if attempts:
                 connection.execute(sa.insert(ATTEMPTS), attempts)
+            if answers:
+                self._insert_answers(connection, answers)
             self._judge(connection, words, now)
+
+    def _insert_answers(self, connection: sa.Connection, answers: Mapping[str, _Answer]) -> None:
+        """Put answers in the place of those that could not be read, or were asked for twice."""
+        old = sa.delete(ANSWERS).where(ANSWERS.c.run_id == self.run_id, ANSWERS.c.key.in_(answers))
+        connection.execute(old)
+        rows = [{"run_id": self.run_id, "key": key, "value": answer.value} for key, answer in answers.items()]
+        connection.execute(sa.insert(ANSWERS), rows)
 
     def _judge(
         self, connection: sa.Connection, words: Mapping[int, Cards | FailedWord | None], now: float
@@ -232,3 +265,8 @@ def _execute_many(connection: sa.Connection, rows: Sequence[Mapping[str, object]
     order = getattr(compiled, "positiontup", None)
     told: Any = rows if order is None else [tuple(row[name] for name in order) for row in rows]
     connection.exec_driver_sql(str(compiled), told)
+
+
+def _tell(entry: _Entry) -> None:
+    if isinstance(entry, _Answer):
+        entry.tell()

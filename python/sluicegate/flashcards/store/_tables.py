@@ -75,6 +75,14 @@ ATTEMPTS = sa.Table(
     sa.Column("error", sa.Text),
 )
 
+ANSWERS = sa.Table(  # of runs without a cache, until they are completed
+    "answers",
+    METADATA,
+    sa.Column("run_id", sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+)
+
 QUARANTINE = sa.Table(
     "quarantine",
     METADATA,

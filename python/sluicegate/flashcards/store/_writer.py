@@ -27,13 +27,17 @@ class Writer(Generic[T]):
     Args:
         commit: does all or nothing; takes what has gathered, which is nothing at all where the heart beats.
         error: the one that `commit` may raise; what comes after it is dropped.
+        tell: called with each entry once it is on the disk, or never will be.
     """
 
-    def __init__(self, commit: Callable[[Sequence[T]], None], error: type[Exception]) -> None:
+    def __init__(
+        self, commit: Callable[[Sequence[T]], None], error: type[Exception], tell: Callable[[T], None]
+    ) -> None:
         self.fault = ""
-        self._commit, self._error = commit, error
+        self._commit, self._error, self._tell = commit, error, tell
         self._queue: queue.SimpleQueue[T] = queue.SimpleQueue()
-        self._closing = threading.Event()
+        self._closing = False
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._work, name="runs", daemon=True)
         self._thread.start()
 
@@ -42,20 +46,25 @@ class Writer(Generic[T]):
         """How many entries wait."""
         return self._queue.qsize()
 
-    def put(self, entry: T) -> None:
-        """Have an entry written; this never waits."""
+    def put(self, entry: T, *, at_once: bool = False) -> None:
+        """Have an entry written, after a while or at once; this never waits."""
         if not self.fault:
             self._queue.put(entry)
+        if at_once:
+            self._wake.set()
 
     def close(self) -> None:
         """Commit what is left, and end the thread."""
-        self._closing.set()
+        self._closing = True
+        self._wake.set()
         self._thread.join()
 
     def _work(self) -> None:
         beat = 0.0
         while not self.fault:
-            closing = self._closing.wait(LINGER)
+            self._wake.wait(LINGER)
+            self._wake.clear()
+            closing = self._closing
             beat += LINGER
             while self._queue.qsize() or beat >= HEARTBEAT:
                 beat = 0.0
@@ -73,4 +82,7 @@ class Writer(Generic[T]):
                 self._commit(batch)
         except self._error as error:
             self.fault = str(error)
+            batch += [self._queue.get() for _ in range(self._queue.qsize())]
+        for entry in batch:
+            self._tell(entry)
         return not self.fault
