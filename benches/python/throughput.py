@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sluicegate.flashcards._vocabulary import read_vocabulary
 from words import CONCURRENCY, EXAMPLES, RecordingApi, application, bare, served
@@ -40,11 +41,11 @@ def write_vocabulary(path: Path, count: int) -> None:
             rows.writerow((number + 1, known[item].term + chr(FIRST_SYLLABLE + around), known[item].type))
 
 
-def process(vocabulary: Path, url: str, folder: Path) -> tuple[float, float]:
-    """Run the application, which keeps all in `folder`; its words a second, and its peak memory in MB."""
+def process(vocabulary: Path, url: str, folder: Path, rate: str = "inf") -> tuple[dict[str, Any], float]:
+    """Run the application, which keeps all in `folder`; its summary, and its peak of memory in MB."""
     options = {
         "--base-url": url,
-        "--rate": "inf",
+        "--rate": rate,
         "--concurrency": str(CONCURRENCY),
         "--cache-dir": str(folder),
         "--database-url": f"sqlite:///{folder / 'runs.db'}",
@@ -58,7 +59,7 @@ def process(vocabulary: Path, url: str, folder: Path) -> tuple[float, float]:
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise SystemExit(f"the application ended with {child.returncode}: {told.decode()}")
-    return json.loads(told)["words_per_second"], used.ru_maxrss / 1024
+    return json.loads(told), used.ru_maxrss / 1024
 
 
 def measure(words: int, rounds: int) -> None:
@@ -74,8 +75,8 @@ def measure(words: int, rounds: int) -> None:
                 for figures in (cold, warm):
                     if figures is warm:
                         plain.append(words / asyncio.run(bare(url, RecordingApi.bodies, time.perf_counter)))
-                    speed, peak = process(vocabulary, url, Path(folder))
-                    figures.append(speed)
+                    summary, peak = process(vocabulary, url, Path(folder))
+                    figures.append(summary["words_per_second"])
                     memory.append(peak)
     ratios = [ours / theirs for ours, theirs in zip(cold, plain, strict=True)]
     print(f"{words:,} words, {len(RecordingApi.bodies):,} requests, {rounds} rounds; words a second, medians")

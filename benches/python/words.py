@@ -72,16 +72,19 @@ async def bare(url: str, bodies: Sequence[bytes], clock: Callable[[], float] = t
 
 
 @contextlib.contextmanager
-def served() -> Iterator[str]:
-    """Run the embedded API in a process of its own, without limit and faults; yields its base URL."""
-    serve = ["-m", "sluicegate.flashcards", "serve", "--rate", "inf", "--faults", "none", "--port", "0"]
-    with subprocess.Popen([sys.executable, *serve], stdout=subprocess.PIPE, text=True) as server:
+def served(rate: str = "inf", faults: str = "none", told: list[str] | None = None) -> Iterator[str]:
+    """Run the embedded API in a process of its own; yields its base URL, and adds to `told` what it says."""
+    serve = ["-m", "sluicegate.flashcards", "serve", "--rate", rate, "--faults", faults, "--port", "0"]
+    with subprocess.Popen(
+        [sys.executable, *serve], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        if server.stdout is None or server.stderr is None:
+            raise SystemExit("the server has no output")
         try:
-            if server.stdout is None:
-                raise SystemExit("the server has no output")
             yield server.stdout.readline().strip()
         finally:
             server.terminate()
+            (told if told is not None else []).extend(server.stderr)
 
 
 def main(file: str = str(EXAMPLES), pairs: str = "9") -> None:
