@@ -295,3 +295,18 @@ class TestLimit:
             await coroutine()
         with pytest.raises(LimitExceededError):
             plain()
+
+
+def test_an_interrupted_thread_gives_back_what_it_waited_for(clock, monkeypatch):
+    def interrupt(clock, deadline_ns):
+        assert limiter.stats().waiting == 1
+        raise KeyboardInterrupt
+
+    limiter = RateLimiter("1/s", clock=clock)
+    assert limiter.try_acquire()
+    monkeypatch.setattr("sluicegate._waiting.sleep_until_blocking", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        limiter.acquire_blocking(timeout=5)
+    assert limiter.stats().waiting == 0
+    clock.advance(1.0)
+    assert limiter.try_acquire()
