@@ -374,6 +374,33 @@ def test_an_announcement_that_is_heard_often_pulls_once(library, clock):
     assert limiter.peek().retry_after == pytest.approx(5.0, abs=0.1)
 
 
+def test_one_permit_too_many_is_drawn_as_well(library, clock):
+    limiter = RateLimiter("10/s", clock=clock)
+    told = {"x-ratelimit-remaining-requests": "9", "x-ratelimit-reset-requests": "1s"}
+    heed(limiter, (), library.Response(200, headers=told))
+    assert limiter.peek(0).remaining == 9
+
+
+def test_a_refusal_of_a_transport_underneath_is_not_tried_again(library, clock):
+    far = Far(library, clock, 200)
+    spent = RateLimiter("1/day", clock=clock)
+    assert spent.try_acquire()
+    inner = ResilientTransport(far, limiter=spent, max_wait=0)
+    with pytest.raises(LimitExceededError) as caught:
+        ResilientTransport(inner, retry=steady(clock)).handle_request(library.Request(**GET))
+    assert caught.value.request.url == URL
+    assert clock.now() == 0.0
+
+
+def test_a_stream_that_is_closed_twice_gives_its_place_up_once(library, clock):
+    bulkhead = Bulkhead(2)
+    transport = ResilientTransport(Far(library, clock, 200), bulkhead=bulkhead)
+    first, _ = (transport.handle_request(library.Request(**GET)) for _ in range(2))
+    first.stream.close()
+    first.stream.close()
+    assert bulkhead.in_use == 1
+
+
 def tokens_of(request):
     return {"tokens": len(request.content) * 100}
 

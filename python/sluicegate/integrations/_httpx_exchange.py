@@ -113,7 +113,6 @@ class Exchange(Transport):  # type: ignore[misc]
 
     async def _try(self, plan: Plan, library: ModuleType, request: Any) -> Any:
         """Make an attempt, and put into the plan what may be tried again; return the response, if any."""
-        plan.error = None
         try:
             response = await self._attempt(library, request)
         except Exception as error:
