@@ -114,6 +114,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_monotonic_clock_counts_on_and_its_tick_is_no_later() {
+        let (ticked, before) = (MonotonicClock.tick(), MonotonicClock.now());
+        assert!(Nanos::ZERO < ticked && ticked <= before);
+        let mut later = before;
+        while later == before {
+            later = MonotonicClock.now();
+        }
+        assert!(later > before);
+    }
+
+    #[test]
     fn the_monotonic_clock_never_goes_back() {
         let mut last = MonotonicClock.now();
         for _ in 0..10_000 {

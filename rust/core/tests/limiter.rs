@@ -152,3 +152,31 @@ fn eight_limiters_are_drawn_from_at_once_and_nine_or_none_never() {
     assert!(!limiters[7].peek(Nanos::ZERO, 1).allowed);
     assert!(limiters[8].peek(Nanos::ZERO, 1).allowed);
 }
+
+#[test]
+fn a_grant_that_is_deferred_holds_its_room_against_the_refunds_of_others() {
+    for quotas in [vec![per_second(1, 4)], vec![per_second(1, 4), per_second(2, 9)]] {
+        let limiter = RateLimiter::new(&quotas).unwrap();
+        let now = Nanos::ZERO;
+        let reserve = |count| limiter.reserve(&now, count, Nanos::MAX).unwrap().0;
+        reserve(4);
+        let (first, mut second) = (reserve(2), reserve(2));
+        limiter.defer(&mut second, Nanos::new(8 * SECOND));
+        assert_eq!(limiter.cancel(&first, &now), 0);
+    }
+}
+
+#[test]
+fn a_rate_of_nothing_is_the_only_one_that_grants_nothing() {
+    assert!(Rate::per(0, Nanos::new(SECOND)).unwrap().is_zero());
+    assert!(!Rate::per(1, Nanos::new(SECOND)).unwrap().is_zero());
+}
+
+#[test]
+fn another_number_of_quotas_changes_nothing() {
+    let limiter = RateLimiter::new(&[per_second(10, 2)]).unwrap();
+    for quotas in [vec![], vec![per_second(1, 1); 2]] {
+        assert_eq!(limiter.update(Nanos::ZERO, &quotas).unwrap_err().field, "configs");
+    }
+    assert_eq!(limiter.peek(Nanos::ZERO, 0).limit, 2);
+}

@@ -185,3 +185,18 @@ impl Breaker<'_> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trip_of_the_same_word_that_is_on_record_already_is_not_counted_again() {
+        let probing = Word::new(CircuitState::HalfOpen, 4, 0);
+        let (first, consecutive) = next_trip(probing, 3 << COUNT_BITS | 6);
+        assert_eq!((first, consecutive), (5 << COUNT_BITS | 7, 7));
+        assert_eq!(next_trip(probing, first), (first, 7));
+        let closed = Word::new(CircuitState::Closed, 4, 0);
+        assert_eq!(next_trip(closed, first), (5 << COUNT_BITS | 1, 1));
+    }
+}

@@ -237,6 +237,7 @@ mod tests {
         let state = BreakerState::new(Nanos::ZERO);
         state.began(2, Nanos::new(20));
         state.began(1, Nanos::new(10));
+        state.began(2, Nanos::new(30));
         assert_eq!(state.since(2), Some(Nanos::new(20)));
         assert_eq!(state.since(1), None);
     }
