@@ -53,6 +53,9 @@ if stored then
   local first, debt, at, refunds, epoch = cmsgpack.unpack(stored)
   state = debt and {epoch, {{first, debt, at, refunds, 0}}, {}} or first
 end
+local function renew()  -- begin an epoch: reservations of the one before refund nothing
+  state[1] = math.max(now, state[1] + 1)
+end
 local entries, leases, changed = state[2], state[3], false
 local number, earns, bursts = 0, {}, {}
 for cost, earn, burst in string.gmatch(quotas, '(%d+),(%d+),(%d+)') do
@@ -63,15 +66,19 @@ for cost, earn, burst in string.gmatch(quotas, '(%d+),(%d+),(%d+)') do
   if not entry then
     entry = {cost, 0, now, 0, 0}
     entries[i] = entry
-  elseif entry[1] ~= cost then  -- another quota counts in another unit; its reservations refund nothing
+  elseif entry[1] ~= cost then  -- another quota counts in another unit
     local whole = down(entry[2], entry[1])
     local rest = (entry[2] - whole * entry[1]) * cost
     local part = rest <= LARGEST and up(rest, entry[1]) or math.ceil(rest / entry[1]) + 1
     entry[2] = math.min(LARGEST, whole * cost + math.min(cost, part))
-    entry[1], entry[4], state[1] = cost, 0, now
+    entry[1], entry[4] = cost, 0
+    renew()
   end
   -- A clock set back a little earns nothing; a server whose clock is behind by more begins anew from here.
-  if entry[3] - now > 1000000 then entry[3], entry[5], state[1] = now, 0, now end
+  if entry[3] - now > 1000000 then
+    entry[3], entry[5] = now, 0
+    renew()
+  end
   local elapsed = now - entry[3]
   if elapsed > 0 then
     if entry[2] == 0 or (earn > 0 and elapsed >= up(entry[2], earn)) then
@@ -102,27 +109,33 @@ for _, lease in ipairs(leases) do
 end
 state[3] = kept
 
-local function clear()  -- microseconds until nothing is owed, -1 for never
+local function clear(more)  -- microseconds until nothing is owed, were `more` permits owed too; -1 for never
   local longest = 0
   for i = 1, number do
-    if entries[i][2] > 0 then
+    local owed = entries[i][2] + more * entries[i][1]
+    if owed > 0 then
       if earns[i] == 0 then return -1 end
-      longest = math.max(longest, up(entries[i][2], earns[i]))
+      longest = math.max(longest, up(owed, earns[i]))
     end
   end
   return longest
 end
-local function lifetime(longest)  -- in ms, with a second to spare; ten years where a debt stays
+local function lifetime()  -- in ms, with a second to spare; ten years where a debt stays
+  local longest, last = clear(out), 0
   if longest < 0 then return 315360000000 end
-  for _, lease in ipairs(state[3]) do longest = math.max(longest, lease[2] - now + clear()) end
+  for _, lease in ipairs(state[3]) do last = math.max(last, lease[2] - now) end  -- then what was out is owed
+  longest = longest + last
   for i = 1, number do longest = math.max(longest, entries[i][5] - now) end
-  return string.format('%.0f', math.min(315360000000, math.ceil(longest / 1000) + 1000))
+  local life = math.min(315360000000, math.ceil(longest / 1000) + 1000)
+  -- What others count under quotas that are unknown here lives as long as they said.
+  if #entries > number then life = math.max(life, redis.call('PTTL', KEYS[1])) end
+  return string.format('%.0f', life)
 end
 local function save()
   local entry = entries[1]
   local plain = #entries == 1 and #state[3] == 0 and entry[5] == 0
   local text = plain and cmsgpack.pack(entry[1], entry[2], entry[3], entry[4], state[1]) or cmsgpack.pack(state)
-  redis.call('SET', KEYS[1], text, 'PX', lifetime(clear()))
+  redis.call('SET', KEYS[1], text, 'PX', lifetime())
 end
 local function reply(granted, wait, leased)
   local least, which = nil, 1
@@ -131,12 +144,12 @@ local function reply(granted, wait, leased)
     local remaining = room > 0 and down(room, entries[i][1]) or 0
     if not least or remaining < least then least, which = remaining, i end
   end
-  return string.format('%d %.0f %d %.0f %.0f %.0f', granted, wait, which, least, clear(), leased)
+  return string.format('%d %.0f %d %.0f %.0f %.0f', granted, wait, which, least, clear(0), leased)
 end
 
+local record = KEYS[2] and redis.call('GET', KEYS[2])
+record = record and cmsgpack.unpack(record)
 if verb == 'settle' then
-  local record = redis.call('GET', KEYS[2])
-    record = record and cmsgpack.unpack(record)
   if record and record[1] == 'settled' then return record[2] end
   local given = amount - count
   if given < 0 then
@@ -155,15 +168,21 @@ if verb == 'settle' then
       end
       local refund = math.min(unused * entry[1], ahead, entry[2])
       entry[2], entry[4] = entry[2] - refund, entry[4] + refund
-      if entry[4] > LARGEST / 2 then entry[4], state[1] = 0, now end
+      if entry[4] > LARGEST / 2 then
+        entry[4] = 0
+        renew()
+      end
       given = math.min(given, down(refund, entry[1]))
     end
   end
   save()
-  redis.call('SET', KEYS[2], cmsgpack.pack({'settled', given}), 'PX', lifetime(clear()))
+  redis.call('SET', KEYS[2], cmsgpack.pack({'settled', given}), 'PX', lifetime())
   return given
 end
 
+if verb == 'reserve' and record and record[1] ~= 'settled' then  -- asked again: the first answer was lost
+  return reply(1, math.max(0, record[2] - now), 0)
+end
 local wait = 0
 for i = 1, number do
   local entry = entries[i]
@@ -181,9 +200,6 @@ for i = 1, number do
 end
 
 if verb == 'reserve' then
-  local record = redis.call('GET', KEYS[2])
-  record = record and cmsgpack.unpack(record)
-  if record and record[1] ~= 'settled' then return reply(1, math.max(0, record[2] - now), 0) end
   if amount >= 0 and wait > amount then return reply(0, wait, 0) end
   local made = {}
   for i = 1, number do
@@ -198,8 +214,7 @@ if verb == 'reserve' then
     if number > 1 and wait > 0 then entries[i][5] = math.max(entries[i][5], now + wait) end
   end
   save()
-  local life = lifetime(clear())
-  redis.call('SET', KEYS[2], cmsgpack.pack({state[1], now + wait, now, made}), 'PX', life)
+  redis.call('SET', KEYS[2], cmsgpack.pack({state[1], now + wait, now, made}), 'PX', lifetime())
   return reply(1, wait, 0)
 end
 
