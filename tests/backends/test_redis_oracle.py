@@ -11,7 +11,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from redis_model import EPOCH, Model, TimedScript
+from redis_model import EPOCH, PHASES, Model, TimedScript
 
 from sluicegate import RateLimiterConfig
 from sluicegate.backends._redis_units import LARGEST, decoded, units
@@ -159,7 +159,8 @@ def run(machine, server, examples):
 
     Machine.server = server
     run_state_machine_as_test(
-        Machine, settings=settings(max_examples=examples, stateful_step_count=25, deadline=None)
+        Machine,
+        settings=settings(max_examples=examples, stateful_step_count=25, deadline=None, phases=PHASES),
     )
 
 

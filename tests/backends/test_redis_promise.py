@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from redis_model import EPOCH, TimedScript
+from redis_model import EPOCH, PHASES, TimedScript
 
 from sluicegate import RateLimiterConfig
 from sluicegate.backends.redis import RedisRateLimiter
@@ -113,7 +113,7 @@ def test_no_window_holds_more_than_the_limit(server):
 
     Machine.server = server
     run_state_machine_as_test(
-        Machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None)
+        Machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None, phases=PHASES)
     )
 
 
