@@ -186,7 +186,7 @@ end
 local wait = 0
 for i = 1, number do
   local entry = entries[i]
-  local short = entry[2] + count * entry[1] - (bursts[i] - out) * entry[1]
+  local short = entry[2] - (bursts[i] - out - count) * entry[1]  -- no sum in between passes 2^53
   if short > 0 then
     local needed = earns[i] > 0 and up(math.min(short, entry[2]), earns[i]) or -1
     if short > entry[2] then  -- only the end of a lease makes room
