@@ -53,21 +53,24 @@ print(*sorted({heavy} & (set(sys.modules) - before)), file=sys.stderr)
 def test_a_missing_file_is_usage(tmp_path):
     result = flashcards("process", tmp_path / "words.csv")
     assert result.exit_code == 2
-    assert result.stderr == f"flashcards: cannot read {tmp_path / 'words.csv'}: no such file or directory\n"
+    assert result.stderr == (
+        f"flashcards: cannot read {tmp_path / 'words.csv'}: no such file or directory; "
+        "give a .csv file, or - for the standard input\n"
+    )
 
 
 def test_a_directory_is_usage(tmp_path):
     (tmp_path / "words.csv").mkdir()
     result = flashcards("process", tmp_path / "words.csv")
     assert result.exit_code == 2
-    assert result.stderr.endswith("is a directory\n")
+    assert "is a directory; give a .csv file" in result.stderr
 
 
 def test_a_file_that_does_not_end_in_csv_is_usage(words):
     path = words.rename(words.with_suffix(".txt"))
     result = flashcards("process", path)
     assert result.exit_code == 2
-    assert result.stderr == f"flashcards: {path} does not end in .csv\n"
+    assert result.stderr.startswith(f"flashcards: {path} does not end in .csv; give a .csv file, or -")
 
 
 @pytest.mark.parametrize(

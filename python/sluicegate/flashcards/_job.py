@@ -125,14 +125,17 @@ def vocabulary_of(job: Job) -> Vocabulary:
         VocabularyError: it is no vocabulary.
     """
     if job.file == STDIN:
+        if sys.stdin is None:  # whoever started the process closed it
+            raise UsageError("the standard input is closed; give a .csv file")
         return _rows(job, sys.stdin.buffer, "<stdin>")
     if job.file.suffix.lower() != ".csv":
-        raise UsageError(f"{job.file} does not end in .csv")
+        raise UsageError(f"{job.file} does not end in .csv; give a .csv file, or - for the standard input")
     try:
         with job.file.open("rb") as stream:
             return _rows(job, stream, str(job.file))
     except OSError as error:
-        raise UsageError(f"cannot read {job.file}: {os_reason(error)}") from error
+        problem = f"cannot read {job.file}: {os_reason(error)}"
+        raise UsageError(f"{problem}; give a .csv file, or - for the standard input") from error
 
 
 def _rows(job: Job, stream: BinaryIO, source: str) -> Vocabulary:
@@ -152,7 +155,7 @@ def output_of(job: Job) -> Path | None:
     if output is None and job.as_json:
         raise UsageError("--json needs the standard output for itself; say where the cards go with --output")
     if output is not None and _is_same_file(output, job.file):
-        raise UsageError(f"{output} is the vocabulary itself")
+        raise UsageError(f"{output} is the vocabulary itself; name another file by --output")
     return output
 
 

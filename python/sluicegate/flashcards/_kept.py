@@ -67,6 +67,8 @@ def warm(file: Path, flags: Mapping[str, object], config: Path | None) -> int:
 
     def keep(path: Path, cache: CompressedCache) -> int:
         try:
+            if file == STDIN and sys.stdin is None:  # whoever started the process closed it
+                return _complain("the standard input is closed; give a file", Exit.USAGE)
             if file == STDIN:
                 cache.warm(sifted.sift(sys.stdin.buffer, cache))
             else:

@@ -155,7 +155,7 @@ class Settings:
             raise ConfigurationError(f"{config}: no setting {name!r}; there are {known}", field=name)
         for variable in KEY_VARIABLES:
             if environment.get(variable, "").strip():
-                values["api_key"] = ApiKey(environment[variable])
+                values["api_key"] = _key(environment[variable], variable)
                 sources["api_key"] = variable
                 break
         if values.get("base_url") == DEFAULT_BASE_URL and "api_key" not in values:
@@ -184,6 +184,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(message, field="config", value=str(path)) from error
     except (ValueError, RecursionError) as error:  # numbers too long, tables too deep
         raise ConfigurationError(f"{path} is no TOML: {error}", field="config", value=str(path)) from error
+
+
+def _key(text: str, source: str) -> ApiKey:
+    try:
+        return ApiKey(text)
+    except ConfigurationError as error:
+        problem = f"{source}: {error}; copy the key anew"
+        raise ConfigurationError(problem, field="api_key", value="***") from error
 
 
 def _converted(setting: Setting, value: object, source: str) -> Any:

@@ -24,6 +24,13 @@ MAX_LISTED = 20
 """How many bad rows, and failed words, are listed for people; machines get them all."""
 
 
+_REMEDIES = {
+    End.INTERRUPTED: "the same command goes on where it stopped",
+    End.REFUSED: "check the key, its credit and its rights; the same command then goes on where it stopped",
+    End.OUTAGE: "the same command goes on where it stopped, once the API is back",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The end of a run.
@@ -157,7 +164,10 @@ class Summary:
             [f"{word.item.position} {shown(word.item.term)}: {word.reason}" for word in self.failed],
         )
         if self.reason:
-            say(console, f"flashcards: {self.reason}")
+            remedy = _REMEDIES.get(self.end, "")
+            if self.end is End.COMPLETED:
+                remedy = "`flashcards doctor` may tell why"
+            say(console, f"flashcards: {self.reason}{'; ' if remedy else ''}{remedy}")
 
     def _lines(self) -> list[tuple[str, str]]:
         tally = self.tally

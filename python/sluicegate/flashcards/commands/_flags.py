@@ -38,6 +38,18 @@ def with_settings(*panels: str) -> Callable[[Callable[..., None]], Callable[...,
     return decorate
 
 
+def within(least: int, most: int | None = None) -> Callable[[int | None], int | None]:
+    """Return what refuses a number out of its range, and names it and the range."""
+
+    def check(value: int | None) -> int | None:
+        if value is not None and (value < least or (most is not None and value > most)):
+            wanted = f"above {least - 1}" if most is None else f"from {least} to {most}"
+            raise typer.BadParameter(f"a whole number {wanted} is wanted, not {value}")
+        return value
+
+    return check
+
+
 def _parameters(settings: Iterable[Setting]) -> Iterable[inspect.Parameter]:
     for setting in settings:
         kind: Any = str | None if setting.kind else bool | None

@@ -9,7 +9,7 @@ import typer
 
 from sluicegate.flashcards._format import Format
 
-from ._flags import with_settings
+from ._flags import with_settings, within
 
 _WORDS = "Words"
 _DISPLAY = "Display"
@@ -34,10 +34,22 @@ def process(
         Format, typer.Option(help="The form of the cards.", rich_help_panel=_WORDS)
     ] = Format.TSV,
     start_from: Annotated[
-        int, typer.Option(min=1, help="The first data row that is taken.", rich_help_panel=_WORDS)
+        int,
+        typer.Option(
+            metavar="ROW",
+            callback=within(1),
+            help="The first data row that is taken, from 1.",
+            rich_help_panel=_WORDS,
+        ),
     ] = 1,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="How many data rows are taken.", rich_help_panel=_WORDS)
+        int | None,
+        typer.Option(
+            metavar="ROWS",
+            callback=within(1),
+            help="How many data rows are taken.",
+            rich_help_panel=_WORDS,
+        ),
     ] = None,
     resume: Annotated[
         bool,
@@ -68,9 +80,9 @@ def process(
         typer.Option(
             "--batch-size",
             "-b",
-            min=1,
-            max=100,
-            help="Words each worker may run ahead of the oldest unfinished one.",
+            metavar="WORDS",
+            callback=within(1, 100),
+            help="Words each worker may run ahead of the oldest unfinished one, 1 to 100.",
             rich_help_panel=_WORDS,
         ),
     ] = 10,

@@ -9,6 +9,8 @@ import typer
 
 from sluicegate.flashcards._setting_values import parse_rate
 
+from ._flags import within
+
 
 def _rate(text: str) -> str:
     try:
@@ -17,15 +19,30 @@ def _rate(text: str) -> str:
         raise typer.BadParameter(str(error)) from error
 
 
+def _faults(text: str) -> str:
+    from sluicegate.flashcards._faults import FaultPlan  # noqa: PLC0415 - help does without
+
+    try:
+        FaultPlan.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
 def serve(
     *,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8765,
+    port: Annotated[
+        int, typer.Option(callback=within(0, 65_535), help="The port; 0 takes a free one.")
+    ] = 8765,
     rate: Annotated[
         str, typer.Option(callback=_rate, help="The limit that is announced and kept; inf for none.")
     ] = "50/s;burst=50",
     faults: Annotated[
-        str, typer.Option(help='What goes wrong on purpose: "none", a share, or "error=0.2,cut=0.05".')
+        str,
+        typer.Option(
+            callback=_faults, help='What goes wrong on purpose: "none", a share, or "error=0.2,cut=0.05".'
+        ),
     ] = "0.04",
     seed: Annotated[int, typer.Option(help="Of the faults and of the form of the answers.")] = 0,
     vocabulary: Annotated[
