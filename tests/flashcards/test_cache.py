@@ -27,14 +27,6 @@ def path(tmp_path):
     return tmp_path / "deep" / "answers.db"
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path):
-    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY", "FLASHCARDS_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def change(path, statement, *values):
     connection = sqlite3.connect(path)
     with connection:
@@ -173,13 +165,8 @@ def test_a_file_that_is_no_cache_is_refused_and_left(path):
 
 
 @pytest.fixture
-def words(tmp_path):
-    folder = tmp_path / "words"
-    folder.mkdir()
-    path = folder / "words.csv"
-    rows = [f"{number},물{number},noun\n" for number in range(1, 41)]
-    path.write_text("position,term,type\n" + "".join(rows))
-    return path
+def vocabulary():
+    return "position,term,type\n" + "".join(f"{n},물{n},noun\n" for n in range(1, 41))
 
 
 def process(words, server, *arguments):

@@ -20,13 +20,6 @@ HEADER = b'{"flashcards_answers":1}\n'
 KEY = "ab" * 32
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path):
-    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY", "FLASHCARDS_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 def read(content):
     return list(read_answers(io.BytesIO(content)))
 
@@ -115,10 +108,8 @@ def cache_command(*arguments, **options):
 
 
 @pytest.fixture
-def words(tmp_path):
-    path = tmp_path / "words.csv"
-    path.write_text("position,term,type\n" + "".join(f"{n},물{n},noun\n" for n in range(1, 11)))
-    return path
+def vocabulary():
+    return "position,term,type\n" + "".join(f"{n},물{n},noun\n" for n in range(1, 11))
 
 
 def test_a_cache_that_was_carried_elsewhere_saves_every_request(words, tmp_path):

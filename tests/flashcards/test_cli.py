@@ -12,20 +12,9 @@ from sluicegate.flashcards.cli import app
 WORDS = "position,term,type\n1,내가,pronoun\n2,그,n\n3,안,adv\n"
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path):
-    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY", "FLASHCARDS_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 @pytest.fixture
-def words(tmp_path):
-    folder = tmp_path / "words"
-    folder.mkdir()
-    path = folder / "words.csv"
-    path.write_text(WORDS)
-    return path
+def vocabulary():
+    return WORDS
 
 
 def flashcards(*arguments, **options):
@@ -128,13 +117,11 @@ def test_a_setting_that_makes_no_sense_is_configuration(words, monkeypatch, name
     assert result.stderr.count("\n") == 1
 
 
-def test_settings_are_read_from_the_users_own_folder_and_never_from_the_working_one(
-    words, monkeypatch, tmp_path
-):
+def test_settings_are_read_from_the_users_own_folder_and_never_from_the_working_one(words, monkeypatch, home):
     monkeypatch.chdir(words.parent)
     (words.parent / "flashcards.toml").write_text('rate = "!"')
-    (tmp_path / "config" / "flashcards").mkdir(parents=True)
-    (tmp_path / "config" / "flashcards" / "config.toml").write_text('concurrency = "!"')
+    (home / "config" / "flashcards").mkdir(parents=True)
+    (home / "config" / "flashcards" / "config.toml").write_text('concurrency = "!"')
     result = flashcards("process", words)
     assert result.exit_code == 3
     assert "concurrency in " in result.stderr

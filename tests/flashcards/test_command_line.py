@@ -13,31 +13,7 @@ from typer.testing import CliRunner
 from sluicegate.flashcards.cli import app
 from sluicegate.flashcards.server import EmbeddedServer
 
-WORDS = "position,term,type\n1,물,noun\n2,불,noun\n"
 FLASHCARDS = [sys.executable, "-m", "sluicegate.flashcards"]
-
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path):
-    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY", "FLASHCARDS_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("CONFIG", "CACHE", "DATA", "STATE"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
-
-
-@pytest.fixture
-def words(tmp_path):
-    folder = tmp_path / "words"
-    folder.mkdir()
-    path = folder / "words.csv"
-    path.write_text(WORDS)
-    return path
-
-
-@pytest.fixture
-def server():
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        yield server
 
 
 def flashcards(*arguments, **options):
@@ -53,8 +29,8 @@ def test_exit_code_0_is_every_word_with_its_cards(words, server):
     assert flashcards("process", words, "--base-url", server.base_url).exit_code == 0
 
 
-def test_exit_code_1_is_rows_that_were_bad(words, server):
-    words.write_text(WORDS + "x,흙,noun\n")
+def test_exit_code_1_is_rows_that_were_bad(words, vocabulary, server):
+    words.write_text(vocabulary + "x,흙,noun\n")
     assert flashcards("process", words, "--base-url", server.base_url).exit_code == 1
 
 

@@ -9,13 +9,6 @@ from typer.testing import CliRunner
 from sluicegate.flashcards.cli import app
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path):
-    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY", "FLASHCARDS_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 def doctor(*arguments):
     return CliRunner().invoke(app, ["doctor", *map(str, arguments)])
 

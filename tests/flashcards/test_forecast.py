@@ -1,6 +1,8 @@
 """`process --dry-run`: no request is made, and what is foretold is what a run then takes."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from typer.testing import CliRunner
@@ -11,32 +13,13 @@ from sluicegate.flashcards._tokens import FIRST_ESTIMATE, Tokens
 from sluicegate.flashcards._vocabulary import VocabularyItem
 from sluicegate.flashcards._wire import request_body
 from sluicegate.flashcards.cli import app
-from sluicegate.flashcards.server import EmbeddedServer
 
 PAID = {"base_url": "http://far.side/v1"}
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path):
-    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY", "FLASHCARDS_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.fixture
-def words(tmp_path):
-    folder = tmp_path / "words"
-    folder.mkdir()
-    path = folder / "words.csv"
-    path.write_text("position,term,type\n" + "".join(f"{n},물{n},noun\n" for n in range(1, 21)))
-    return path
-
-
-@pytest.fixture
-def server():
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        yield server
+def vocabulary():
+    return "position,term,type\n" + "".join(f"{n},물{n},noun\n" for n in range(1, 21))
 
 
 def flashcards(*arguments, **options):
@@ -71,22 +54,17 @@ def test_what_is_kept_is_not_asked_again(words, server):
     assert foretold(words, server, "--no-cache")["calls"]["total"] == 40
 
 
-def test_a_word_whose_second_stage_is_missing_asks_that_alone(words, tmp_path):
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        flashcards(words, "--base-url", server.base_url, "--rate", "inf", "--limit", "1")
-        import sqlite3
-
-        connection = sqlite3.connect(tmp_path / "cache" / "flashcards" / "answers.db")
-        with connection:
-            connection.execute("DELETE FROM answers WHERE stored_at = (SELECT MAX(stored_at) FROM answers)")
-        connection.close()
-        told = foretold(words, server, "--limit", "1")
+def test_a_word_whose_second_stage_is_missing_asks_that_alone(words, server, home):
+    flashcards(words, "--base-url", server.base_url, "--rate", "inf", "--limit", "1")
+    with closing(sqlite3.connect(home / "cache" / "flashcards" / "answers.db")) as connection, connection:
+        connection.execute("DELETE FROM answers WHERE stored_at = (SELECT MAX(stored_at) FROM answers)")
+    told = foretold(words, server, "--limit", "1")
     assert told["calls"] == {"stage1": 0, "stage2": 1, "total": 1}
 
 
-def test_looking_makes_no_cache(words, server, tmp_path):
+def test_looking_makes_no_cache(words, server, home):
     foretold(words, server)
-    assert not (tmp_path / "cache").exists()
+    assert not (home / "cache").exists()
 
 
 def test_a_word_that_comes_twice_is_asked_once_where_answers_are_kept():

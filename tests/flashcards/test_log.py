@@ -14,14 +14,6 @@ from sluicegate.flashcards.server import EmbeddedServer
 KEY = "sk-right-key"
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path):
-    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY", "FLASHCARDS_CONFIG", "FLASHCARDS_LOG_LEVEL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def settings(**environment):
     return Settings.load({}, {"FLASHCARDS_API_KEY": KEY} | environment)
 

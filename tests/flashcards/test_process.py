@@ -45,27 +45,9 @@ WORDS = "position,term,type\n" + "".join(f"{n},{term},noun\n" for n, term in enu
 FAULTY = "error=0.1,hidden=0.05,limit=0.05,cut=0.05,garbled=0.03,truncated=0.03,empty=0.03"
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path):
-    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY", "FLASHCARDS_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.fixture
-def words(tmp_path):
-    folder = tmp_path / "words"
-    folder.mkdir()
-    path = folder / "words.csv"
-    path.write_text(WORDS)
-    return path
-
-
-@pytest.fixture
-def server():
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        yield server
+def vocabulary():
+    return WORDS
 
 
 def flashcards(*arguments, **options):

@@ -20,22 +20,9 @@ KILLS = int(os.environ.get("FLASHCARDS_TEST_KILLS", "1"))
 WORDS = 40
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path):
-    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY", "FLASHCARDS_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.fixture
-def words(tmp_path):
-    folder = tmp_path / "words"
-    folder.mkdir()
-    path = folder / "words.csv"
-    rows = [f"{number},물{number},noun\n" for number in range(1, WORDS + 1)]
-    path.write_text("position,term,type\n" + "".join(rows))
-    return path
+def vocabulary():
+    return "position,term,type\n" + "".join(f"{n},물{n},noun\n" for n in range(1, WORDS + 1))
 
 
 @pytest.fixture

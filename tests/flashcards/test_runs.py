@@ -18,12 +18,6 @@ ITEMS = [VocabularyItem(number, f"물{number}", "noun") for number in (5, 5, 900
 CARDS = Cards((Card("Scene", "primer", "front\t", "back\\", "tag", ""),), 0)
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path):
-    monkeypatch.delenv("FLASHCARDS_CONFIG", raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 @pytest.fixture
 def url(tmp_path):
     return f"sqlite:///{tmp_path}/runs.db"

@@ -60,9 +60,7 @@ def test_a_vocabulary_that_cannot_be_read_is_one_line_and_exit_code_2(capsys, tm
     assert err.count("\n") == 1
 
 
-def test_requires_a_key_only_where_there_is_one(capsys, monkeypatch):
-    for name in ("OPENROUTER_API_KEY", "FLASHCARDS_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
+def test_requires_a_key_only_where_there_is_one(capsys):
     assert serve_command(**OPTIONS, require_key=True) == 3
     assert capsys.readouterr().err == (
         "flashcards: there is no key to require; set FLASHCARDS_API_KEY or OPENROUTER_API_KEY\n"

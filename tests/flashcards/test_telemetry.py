@@ -153,7 +153,6 @@ def test_a_run_without_the_telemetry_it_was_told_to_make_says_so_or_ends(
     monkeypatch, tmp_path, degrade, code
 ):
     monkeypatch.setattr(_telemetry, "_installed", lambda name: False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     words = tmp_path / "words.csv"
     words.write_text("position,term,type\n1,물,noun\n")
     with EmbeddedServer(ITEMS, rate="inf/s", faults="none") as server:

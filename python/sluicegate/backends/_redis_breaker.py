@@ -1,5 +1,6 @@
 """The circuit breaker of a fleet: one state in Redis or Valkey, asked through the client that users have."""
 
+import abc
 import dataclasses
 import functools
 import inspect
@@ -116,7 +117,7 @@ class RedisBreakerPermit(Permit):
             self._raised(error)
 
 
-class Breaker:
+class Breaker(abc.ABC):
     """What both kinds share: how they are built, and what they know without asking."""
 
     _is_async: bool
@@ -152,9 +153,9 @@ class Breaker:
         self._client = self._logic.server.client
         self._attach(config)
 
+    @abc.abstractmethod
     def _attach(self, config: CircuitBreakerConfig) -> None:
         """Give it into the hands of who reads and controls it."""
-        raise NotImplementedError
 
     @property
     def config(self) -> CircuitBreakerConfig:

@@ -6,6 +6,7 @@ suspend, so that one step drives it from its beginning to its end: see `at_once`
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Coroutine, Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,7 +33,7 @@ else:
 T = TypeVar("T")
 
 
-class Exchange(Transport):  # type: ignore[misc]
+class Exchange(Transport, metaclass=abc.ABCMeta):  # type: ignore[misc]
     """What both transports are: a course for requests, and what waits and sends on it."""
 
     def __init__(
@@ -64,27 +65,29 @@ class Exchange(Transport):  # type: ignore[misc]
         )
         self._set_timeout(timeout)
 
+    @abc.abstractmethod
     def _set_timeout(self, timeout: Duration | None) -> None:
-        raise NotImplementedError
+        """Keep what an attempt may take."""
 
+    @abc.abstractmethod
     async def _draw(self, limiter: Any, *asked: Any, **counts: Any) -> Any:
         """Draw a permit, and wait for it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     async def _enter(self, bulkhead: Bulkhead) -> Any:
         """Take a place, and wait for it; gives what leaves it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     async def _answer(self, library: ModuleType, request: Any) -> Any:
         """Have the inner transport send the request."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     async def _dispose(self, response: Any) -> None:
         """Close a response that nobody will read."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     async def _sleep_until(self, clock: Clock, wake_at: int) -> None:
-        raise NotImplementedError
+        """Wait until `wake_at`, in nanoseconds of the clock."""
 
     async def _handle(self, request: Any) -> Any:
         """Send a request; what refuses it is raised in terms of its library."""
