@@ -175,17 +175,16 @@ def process(words, server, *arguments):
     return result, json.loads(result.stdout)
 
 
-def test_a_second_run_asks_nothing_and_writes_the_same(words):
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        _, told = process(words, server)
-        assert (told["requests"], told["cache_hit_rate"]) == (80, 0.0)
-        cards = words.with_suffix(".tsv").read_bytes()
-        words.with_suffix(".tsv").unlink()
-        _, told = process(words, server)
-        assert (told["requests"], told["cache_hits"], told["cache_hit_rate"]) == (0, 80, 1.0)
-        assert words.with_suffix(".tsv").read_bytes() == cards
-        _, told = process(words, server, "--no-cache")
-        assert told["requests"] == 80
+def test_a_second_run_asks_nothing_and_writes_the_same(words, server):
+    _, told = process(words, server)
+    assert (told["requests"], told["cache_hit_rate"]) == (80, 0.0)
+    cards = words.with_suffix(".tsv").read_bytes()
+    words.with_suffix(".tsv").unlink()
+    _, told = process(words, server)
+    assert (told["requests"], told["cache_hits"], told["cache_hit_rate"]) == (0, 80, 1.0)
+    assert words.with_suffix(".tsv").read_bytes() == cards
+    _, told = process(words, server, "--no-cache")
+    assert told["requests"] == 80
 
 
 def test_replies_of_no_use_are_not_kept(words):
@@ -196,12 +195,11 @@ def test_replies_of_no_use_are_not_kept(words):
     assert told["cache_hits"] == 0
 
 
-def test_from_the_cache_alone_what_is_missing_is_listed_and_nothing_asked(words):
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        process(words, server, "--limit", "30")
-        before = server.stats.requests
-        result, told = process(words, server, "--cache-only")
-        assert server.stats.requests == before
+def test_from_the_cache_alone_what_is_missing_is_listed_and_nothing_asked(words, server):
+    process(words, server, "--limit", "30")
+    before = server.stats.requests
+    result, told = process(words, server, "--cache-only")
+    assert server.stats.requests == before
     assert result.exit_code == 1
     assert [word["position"] for word in told["failed"]] == list(range(31, 41))
     assert {word["reason"] for word in told["failed"]} == {"stage1 is not in the cache"}
@@ -212,33 +210,30 @@ def test_from_no_cache_at_all_is_a_usage_error(words):
     assert result.exit_code == 2
 
 
-def test_without_its_cache_the_job_goes_on_and_says_so(words, tmp_path):
+def test_without_its_cache_the_job_goes_on_and_says_so(words, tmp_path, server):
     (tmp_path / "file").write_text("")
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        result, told = process(words, server, "--cache-dir", str(tmp_path / "file"))
+    result, told = process(words, server, "--cache-dir", str(tmp_path / "file"))
     assert (result.exit_code, told["done"]) == (0, 40)
     assert "the job goes on" in result.stderr
     (degraded,) = told["degraded"]
     assert (degraded["part"], degraded["effect"]) == ("cache", "answers are neither found nor kept")
 
 
-def test_without_its_cache_the_job_ends_before_it_pays_where_it_is_told_to(words, tmp_path):
+def test_without_its_cache_the_job_ends_before_it_pays_where_it_is_told_to(words, tmp_path, server):
     (tmp_path / "file").write_text("")
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        command = ["process", str(words), "--base-url", server.base_url, "--no-degrade"]
-        result = CliRunner().invoke(app, [*command, "--cache-dir", str(tmp_path / "file")])
-        assert server.stats.requests == 0
+    command = ["process", str(words), "--base-url", server.base_url, "--no-degrade"]
+    result = CliRunner().invoke(app, [*command, "--cache-dir", str(tmp_path / "file")])
+    assert server.stats.requests == 0
     assert result.exit_code == 5
     assert "name another folder by --cache-dir; or let the job go on without by --degrade" in result.stderr
 
 
-def test_answers_that_could_not_be_kept_on_the_way_are_told_in_the_summary(words, monkeypatch):
+def test_answers_that_could_not_be_kept_on_the_way_are_told_in_the_summary(words, monkeypatch, server):
     def full(self, values):
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(CompressedCache, "_commit", full)
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        result, told = process(words, server, "--limit", "1")
+    result, told = process(words, server, "--limit", "1")
     assert (result.exit_code, told["done"]) == (0, 1)
     assert "database or disk is full; not every answer was kept" in result.stderr
     assert [part["effect"] for part in told["degraded"]] == ["not every answer was kept"]

@@ -14,7 +14,6 @@ from sluicegate.flashcards import _cache_file
 from sluicegate.flashcards._cache_file import BadAnswer, CacheFileError, read_answers, write_answers
 from sluicegate.flashcards.cache import CompressedCache
 from sluicegate.flashcards.cli import app
-from sluicegate.flashcards.server import EmbeddedServer
 
 HEADER = b'{"flashcards_answers":1}\n'
 KEY = "ab" * 32
@@ -112,21 +111,20 @@ def vocabulary():
     return "position,term,type\n" + "".join(f"{n},물{n},noun\n" for n in range(1, 11))
 
 
-def test_a_cache_that_was_carried_elsewhere_saves_every_request(words, tmp_path):
+def test_a_cache_that_was_carried_elsewhere_saves_every_request(words, tmp_path, server):
     here, there, file = tmp_path / "here", tmp_path / "there", tmp_path / "answers.jsonl"
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        command = ["process", str(words), "--base-url", server.base_url, "--rate", "inf", "--quiet"]
-        assert CliRunner().invoke(app, [*command, "--cache-dir", str(here)]).exit_code == 0
-        cards = words.with_suffix(".tsv").read_bytes()
-        exported = cache_command("export", file, "--cache-dir", here)
-        assert (exported.exit_code, exported.stdout) == (0, "")
-        assert exported.stderr == f"20 answers of {here / 'answers.db'} written to {file}\n"
-        warmed = cache_command("warm", file, "--cache-dir", there)
-        assert warmed.exit_code == 0
-        assert warmed.stdout == f"20 answers of {file} kept in {there / 'answers.db'}, 0 were there already\n"
-        before = server.stats.requests
-        assert CliRunner().invoke(app, [*command, "--cache-dir", str(there)]).exit_code == 0
-        assert server.stats.requests == before
+    command = ["process", str(words), "--base-url", server.base_url, "--rate", "inf", "--quiet"]
+    assert CliRunner().invoke(app, [*command, "--cache-dir", str(here)]).exit_code == 0
+    cards = words.with_suffix(".tsv").read_bytes()
+    exported = cache_command("export", file, "--cache-dir", here)
+    assert (exported.exit_code, exported.stdout) == (0, "")
+    assert exported.stderr == f"20 answers of {here / 'answers.db'} written to {file}\n"
+    warmed = cache_command("warm", file, "--cache-dir", there)
+    assert warmed.exit_code == 0
+    assert warmed.stdout == f"20 answers of {file} kept in {there / 'answers.db'}, 0 were there already\n"
+    before = server.stats.requests
+    assert CliRunner().invoke(app, [*command, "--cache-dir", str(there)]).exit_code == 0
+    assert server.stats.requests == before
     assert words.with_suffix(".tsv").read_bytes() == cards
 
 

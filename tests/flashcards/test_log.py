@@ -99,7 +99,6 @@ def test_at_the_level_debug_the_libraries_below_tell_no_key(tmp_path, monkeypatc
     assert KEY not in result.output
 
 
-def test_by_default_a_run_in_good_health_logs_nothing(tmp_path):
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        result = process(tmp_path, server, "--quiet")
+def test_by_default_a_run_in_good_health_logs_nothing(tmp_path, server):
+    result = process(tmp_path, server, "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")

@@ -108,9 +108,8 @@ def test_a_word_that_failed_in_three_runs_is_skipped_and_the_run_exits_1(words, 
     assert "2 skipped in quarantine" in result.stderr
 
 
-def test_the_summary_tells_of_run_and_pool(words, database):
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        _, told = process(words, server, "--database-url", f"sqlite:///{database}", "--pool-size", "2")
+def test_the_summary_tells_of_run_and_pool(words, database, server):
+    _, told = process(words, server, "--database-url", f"sqlite:///{database}", "--pool-size", "2")
     assert (told["run"], told["resumed"], told["skipped"]) == (1, 0, 0)
     assert told["pool"]["size"] == 2
     assert told["pool"]["checkouts"] > 0
@@ -118,11 +117,10 @@ def test_the_summary_tells_of_run_and_pool(words, database):
     assert rows(database, "SELECT COUNT(*) FROM attempts") == [(told["requests"],)]
 
 
-def test_the_pool_writes_what_it_does_into_the_log(words, database):
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        kept = ("--database-url", f"sqlite:///{database}")
-        assert "from pool" not in process(words, server, *kept)[0].stderr
-        result, told = process(words, server, *kept, "--pool-logging")
+def test_the_pool_writes_what_it_does_into_the_log(words, database, server):
+    kept = ("--database-url", f"sqlite:///{database}")
+    assert "from pool" not in process(words, server, *kept)[0].stderr
+    result, told = process(words, server, *kept, "--pool-logging")
     assert told["done"] == WORDS  # and stdout held nothing but JSON
     assert "checked out from pool" in result.stderr
 
@@ -136,15 +134,14 @@ def test_no_key_is_kept(words, database, monkeypatch):
         assert b"very-secret" not in file.read_bytes()
 
 
-def test_only_the_cache_asked_no_run_is_kept(words, database):
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        _, told = process(words, server, "--cache-only", "--database-url", f"sqlite:///{database}")
+def test_only_the_cache_asked_no_run_is_kept(words, database, server):
+    _, told = process(words, server, "--cache-only", "--database-url", f"sqlite:///{database}")
     assert (told["run"], told["pool"]) == (None, None)
     assert not database.exists()
 
 
 @pytest.mark.parametrize("broken", ["folder", "content", "schema"])
-def test_without_its_database_the_job_goes_on_and_says_so(words, database, broken):
+def test_without_its_database_the_job_goes_on_and_says_so(words, database, broken, server):
     database.parent.mkdir()
     if broken == "folder":
         database.parent.rmdir()
@@ -153,42 +150,38 @@ def test_without_its_database_the_job_goes_on_and_says_so(words, database, broke
         database.write_bytes(b"no database" * 100)
     else:
         rows(database, "CREATE TABLE words (meaning TEXT)")
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        result, told = process(words, server, "--database-url", f"sqlite:///{database}")
+    result, told = process(words, server, "--database-url", f"sqlite:///{database}")
     assert (result.exit_code, told["done"], told["run"], told["pool"]) == (0, WORDS, None, None)
     assert "the job goes on, and the run is not kept" in result.stderr
     assert str(database) in result.stderr
 
 
-def test_where_nothing_can_be_kept_that_is_paid_for_it_is_a_storage_error(words, tmp_path):
+def test_where_nothing_can_be_kept_that_is_paid_for_it_is_a_storage_error(words, tmp_path, server):
     (tmp_path / "file").write_text("")
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        nowhere = ("--cache-dir", tmp_path / "file", "--database-url", f"sqlite:///{tmp_path}/file/runs.db")
-        result, _ = process(words, server, *nowhere)
-        assert server.stats.requests == 0
+    nowhere = ("--cache-dir", tmp_path / "file", "--database-url", f"sqlite:///{tmp_path}/file/runs.db")
+    result, _ = process(words, server, *nowhere)
+    assert server.stats.requests == 0
     assert result.exit_code == 5
     assert "nothing that is paid for could be kept" in result.stderr
     assert not words.with_suffix(".tsv").exists()
 
 
-def test_a_missing_driver_is_a_configuration_error_without_the_password(words):
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        result, _ = process(words, server, "--database-url", "postgresql+nodriver://me:secret@host/cards")
-        assert server.stats.requests == 0
+def test_a_missing_driver_is_a_configuration_error_without_the_password(words, server):
+    result, _ = process(words, server, "--database-url", "postgresql+nodriver://me:secret@host/cards")
+    assert server.stats.requests == 0
     assert result.exit_code == 3
     assert "nodriver" in result.stderr
     assert "secret" not in result.output
 
 
-def test_a_database_that_breaks_on_the_way_is_told_and_the_cards_are_written(words, database):
+def test_a_database_that_breaks_on_the_way_is_told_and_the_cards_are_written(words, database, server):
     kept = ("--database-url", f"sqlite:///{database}", "--no-cache")
-    with EmbeddedServer(rate="inf/s", faults="none") as server:
-        process(words, server, *kept, "--limit", "1")
-        rows(
-            database,
-            "CREATE TRIGGER full BEFORE UPDATE ON words BEGIN SELECT RAISE(ABORT, 'disk is full'); END",
-        )
-        result, told = process(words, server, *kept)
+    process(words, server, *kept, "--limit", "1")
+    rows(
+        database,
+        "CREATE TRIGGER full BEFORE UPDATE ON words BEGIN SELECT RAISE(ABORT, 'disk is full'); END",
+    )
+    result, told = process(words, server, *kept)
     assert (result.exit_code, told["done"]) == (0, WORDS)
     assert "cannot keep the run" in result.stderr
     assert "disk is full" in result.stderr
