@@ -3,11 +3,11 @@
 The script is told the time of the tests' clock, and is the shipped one but for that.
 """
 
-import hashlib
 import os
 
 import pytest
 import redis
+from breaker_time import BreakerTime
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -34,23 +34,12 @@ from obvious_breaker import (
 from sluicegate.backends.redis import RedisCircuitBreaker
 from sluicegate.testing import ManualClock
 
-BEGAN = 1_800_000_000
-
 BY_HAND = {
     "isolate": (ISOLATED, "isolated"),
     "reset": (CLOSED, "closed"),
     "metrics_only": (METRICS_ONLY, "metrics_only"),
     "disable": (DISABLED, "disabled"),
 }
-
-
-def on_the_tests_clock(breaker):
-    """Let its script read the time from the list `clock`."""
-    server = breaker._logic.server
-    assert server._text.count("redis.call('TIME')") == 1
-    server._text = server._text.replace("redis.call('TIME')", "redis.call('LRANGE', 'clock', 0, 1)")
-    server._sha = hashlib.sha1(server._text.encode()).hexdigest()
-    return breaker
 
 
 class Lives(RuleBasedStateMachine):
@@ -64,14 +53,14 @@ class Lives(RuleBasedStateMachine):
     def build(self, options):
         self.client.flushdb()
         self.now, self.clock, self.events, self.permits = 0, ManualClock(), [], []
-        self.tell_the_time()
+        self.time = BreakerTime(self.client)
         self.obvious = obvious_of(options)
         self.breakers = [self.make(options) for _ in range(self.workers)]
         self.observer = self.make(options)
         self.breakers[0].reset()  # it begins with the key
 
     def make(self, options):
-        return on_the_tests_clock(
+        return self.time.put_under(
             RedisCircuitBreaker(
                 self.client,
                 name="test",
@@ -85,8 +74,7 @@ class Lives(RuleBasedStateMachine):
 
     def tell_the_time(self):
         second, tick = divmod(self.now, TICKS_PER_SECOND)
-        self.client.delete("clock")
-        self.client.rpush("clock", BEGAN + second, tick * 1_000_000 // TICKS_PER_SECOND)
+        self.time.set(second, tick * 1_000_000 // TICKS_PER_SECOND)
 
     @rule(ticks=st.integers(0, 12) | st.sampled_from([10, 20, 30]) | st.sampled_from([63, 64, 65, 300, 2048]))
     def wait(self, ticks):
