@@ -52,13 +52,14 @@ def decision(path: str) -> None:
     client = connect(path)
     limiter = RedisRateLimiter(client, "1000000/s", name="one", on_error="raise")
     own = limiter._client  # the connections that a decision goes by
+    later = time.monotonic() + 3_600
     empty, least = client.script_load(EMPTY), client.script_load(LEAST)
     cases: dict[str, Callable[[], object]] = {
         "a bare EVALSHA by the client": lambda: client.evalsha(empty, 1, "key"),
         "a decision": lambda: limiter.try_acquire("key"),
         "TIME, GET, SET by the client": lambda: client.evalsha(least, 1, "least"),
-        "a bare EVALSHA by the limiter's connection": lambda: own.execute_command("EVALSHA", empty, 1, "key"),
-        "TIME, GET, SET by the limiter's connection": lambda: own.execute_command("EVALSHA", least, 1, "key"),
+        "a bare EVALSHA by the limiter's connection": lambda: own.ask(("EVALSHA", empty, 1, "key"), later),
+        "TIME, GET, SET by the limiter's connection": lambda: own.ask(("EVALSHA", least, 1, "key"), later),
     }
     limiter.try_acquire("key")
     rounds = [[per_call(case) for case in cases.values()] for _ in range(ROUNDS)]

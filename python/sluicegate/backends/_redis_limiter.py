@@ -169,8 +169,7 @@ class RedisRateLimiter(_RedisLimiter):
 
     def close(self) -> None:
         """Close the connections that were opened beside those of the client; the next call opens others."""
-        if self._logic.server.is_own_client:
-            self._client.close()
+        self._client.close()
 
 
 class AsyncRedisRateLimiter(_RedisLimiter):
@@ -245,5 +244,4 @@ class AsyncRedisRateLimiter(_RedisLimiter):
 
     async def aclose(self) -> None:
         """Close the connections that were opened beside those of the client; the next call opens others."""
-        if self._logic.server.is_own_client:
-            await self._client.aclose()
+        await self._client.aclose()

@@ -1,6 +1,7 @@
-"""Asking a Redis or Valkey server through the user's client: one script, one round trip, one timeout."""
+"""Asking a Redis or Valkey server as the user's client would: one script, one round trip, one timeout."""
 
 import hashlib
+import time
 from collections.abc import Generator
 from importlib.resources import files
 from typing import Any, Literal, TypeVar
@@ -55,7 +56,6 @@ class Server:
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
         self.breaker = CircuitBreaker(consecutive_failures=1, break_duration=BREAK, clock=clock)
         self.client = connections_of(client)
-        self.is_own_client = self.client is not client
         self.last_error: BaseException | None = None
         self.round_trips = 0
         self.errors = 0
@@ -96,7 +96,8 @@ class Server:
 
 
 def run(client: Any, plan: Plan[T], clock: Clock) -> T:
-    """Carry a plan out with a client of threads."""
+    """Carry a plan out with connections for threads; all questions between two waits share one timeout."""
+    left = client.timeout
     try:
         command = next(plan)
         while True:
@@ -104,8 +105,13 @@ def run(client: Any, plan: Plan[T], clock: Clock) -> T:
                 if len(command) == 1:
                     reply = None
                     sleep_until_blocking(clock, command[0])
+                    left = client.timeout
                 else:
-                    reply = client.execute_command(*command)
+                    until = time.monotonic() + left
+                    try:
+                        reply = client.ask(command, until)
+                    finally:
+                        left = until - time.monotonic()
             except BaseException as error:
                 command = plan.throw(error)
             else:
@@ -115,7 +121,8 @@ def run(client: Any, plan: Plan[T], clock: Clock) -> T:
 
 
 async def run_async(client: Any, plan: Plan[T], clock: Clock) -> T:
-    """Carry a plan out with a client of asyncio."""
+    """Carry a plan out with connections for coroutines; all questions between two waits share one timeout."""
+    left = client.timeout
     try:
         command = next(plan)
         while True:
@@ -123,8 +130,13 @@ async def run_async(client: Any, plan: Plan[T], clock: Clock) -> T:
                 if len(command) == 1:
                     reply = None
                     await sleep_until(clock, command[0])
+                    left = client.timeout
                 else:
-                    reply = await client.execute_command(*command)
+                    until = time.monotonic() + left
+                    try:
+                        reply = await client.ask(command, until)
+                    finally:
+                        left = until - time.monotonic()
             except BaseException as error:
                 command = plan.throw(error)
             else:
