@@ -206,10 +206,10 @@ class RedisCircuitBreaker(Breaker):
     `refresh` seconds at most; what is not told yet is missing in the window, so that a breaker trips the
     sooner for it, never later.
 
-    A server that fails costs one timeout, and then one call a second tries again. Meanwhile what the server
-    said of an isolation or of a break that still lasts stands, and else `on_error` decides. What cannot be
-    told of a call's end is lost, and is no error of the call. A server that lost its data knows a closed
-    breaker.
+    A server that fails costs one timeout of the client (see `RedisRateLimiter`), before a call or after it,
+    and then one call a second tries again. Meanwhile what the server said of an isolation or of a break that
+    still lasts stands, and else `on_error` decides. What cannot be told of a call's end is lost, and is no
+    error of the call. A server that lost its data knows a closed breaker.
 
     Predicates, generators and listeners are this process's own; a listener hears of the changes that this
     process brought. Each process applies its own numbers to the shared state, so that they may be changed one

@@ -89,9 +89,16 @@ class RedisRateLimiter(_RedisLimiter):
     A server that fails costs one timeout: for a second nobody asks it, then one call tries again. Meanwhile
     `on_error` decides. A server that lost its data, by a flush or a fail-over, admits at most one burst more.
 
+    A decision waits for one `socket_timeout` of the client in all: connecting, TLS, greeting and logging in,
+    the question, and the script where it must be sent along. Give the client a short one: where it is None,
+    it is a second here, and redis-py 8 has five by default. Within it `socket_connect_timeout` ends the try
+    of each address. What a blocking client does outside of its connections has no end here: looking a name
+    up, a credential provider, and what the client of a cluster or a sentinel, or one whose pool makes callers
+    wait, does by itself; `AsyncRedisRateLimiter` ends these as well.
+
     Questions go by connections of the limiter's own, with the client's settings but not its retries, so what
-    wraps the client's `execute_command` does not see them. Give it a short `socket_timeout`; without any, a
-    question waits a second. A cluster's client is used without its retries, a sentinel's as it is.
+    wraps the client's `execute_command` does not see them. A cluster's client is used without its retries, a
+    sentinel's as it is.
 
     Args:
         client: A blocking client of redis-py or valkey-py, or a cluster's.
