@@ -149,7 +149,7 @@ impl Bandwidth {
                 break (terms, word);
             }
         };
-        Decision::foresee(&terms, now, word, count)
+        Decision::foresee(&terms, now, word, count, SEALED)
     }
 
     /// Charges `count` permits at `now` for `start`, if they are granted then.

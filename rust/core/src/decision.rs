@@ -34,8 +34,14 @@ impl Decision {
     };
 
     /// What is said of `count` permits at `now` by a word: the one after the grant, or the one
-    /// that refused.
-    pub(crate) fn read(terms: &Terms, now: Nanos, word: u64, refused: Option<u64>) -> Self {
+    /// that refused. A word never passes `last`.
+    pub(crate) fn read(
+        terms: &Terms,
+        now: Nanos,
+        word: u64,
+        refused: Option<u64>,
+        last: u64,
+    ) -> Self {
         let present = terms.units(now);
         let owed = word.saturating_sub(present);
         let until = |units: u64| match terms.instant(units) {
@@ -44,7 +50,8 @@ impl Decision {
         };
         let retry_after = refused.map_or(Nanos::ZERO, |count| {
             let cost = terms.cost(count);
-            cost.map_or(Nanos::MAX, |cost| until(gcra::opening(word, present, cost, terms)))
+            cost.and_then(|cost| gcra::opening(word, present, cost, terms.capacity, last))
+                .map_or(Nanos::MAX, until)
         });
         Self {
             allowed: refused.is_none(),
@@ -55,16 +62,22 @@ impl Decision {
         }
     }
 
-    /// What will be said of `count` permits at `now` by a word as it stands before them.
-    pub(crate) fn foresee(terms: &Terms, now: Nanos, word: u64, count: u64) -> Self {
+    /// What will be said of `count` permits at `now` by a word as it stands before them, and that
+    /// never passes `last`.
+    pub(crate) fn foresee(terms: &Terms, now: Nanos, word: u64, count: u64, last: u64) -> Self {
         let next = terms
             .cost(count)
             .and_then(|cost| gcra::step(word, terms.units(now), cost, terms.capacity));
         match next {
-            Some(next) if count > 0 => Self::read(terms, now, next, None),
-            Some(_) => Self::read(terms, now, word, None),
-            None => Self::read(terms, now, word, Some(count)),
+            Some(_) if count == 0 => Self::read(terms, now, word, None, last),
+            Some(next) if next <= last => Self::read(terms, now, next, None, last),
+            _ => Self::read(terms, now, word, Some(count), last),
         }
+    }
+
+    /// The same request where the first start that all grant is past the range of a word.
+    pub(crate) fn never(self) -> Self {
+        Self { allowed: false, retry_after: Nanos::MAX, ..self }
     }
 
     /// Joins what two bandwidths say of one request.

@@ -4,9 +4,8 @@
 //! granted where what is owed after it is within the capacity. The algorithm is that of ITU-T
 //! I.371, as a virtual scheduling algorithm; a step is a handful of integer operations.
 
-use crate::quota::Terms;
-
-/// A word that is no more: another has taken its place. No charge brings a word there.
+/// A word that is no more: another has taken its place. No debt brings a word there, and a draw only
+/// with the last unit of the range.
 pub(crate) const SEALED: u64 = u64::MAX;
 
 /// The word after a grant of `cost` at `present`, or `None` for a refusal.
@@ -24,10 +23,11 @@ pub(crate) fn charged(word: u64, present: u64, cost: u64) -> u64 {
     word.max(present).saturating_add(cost).min(SEALED - 1)
 }
 
-/// The units at which a request for `cost` is granted: the present where it is now.
-#[inline]
-pub(crate) fn opening(word: u64, present: u64, cost: u64, terms: &Terms) -> u64 {
-    charged(word, present, cost).saturating_sub(terms.capacity).max(present)
+/// The units at which a request for `cost` is granted: the present where it is now, `None` where the
+/// word would pass `last` then.
+pub(crate) fn opening(word: u64, present: u64, cost: u64, capacity: u64, last: u64) -> Option<u64> {
+    let arrival = word.max(present).checked_add(cost).filter(|arrival| *arrival <= last)?;
+    Some(arrival.saturating_sub(capacity).max(present))
 }
 
 #[cfg(test)]
@@ -52,6 +52,14 @@ mod tests {
         assert_eq!(step(0, u64::MAX, 1, 5), None);
         assert_eq!(step(0, u64::MAX - 3, 4, 5), None);
         assert_eq!(charged(u64::MAX - 2, 10, 7), SEALED - 1);
+    }
+
+    #[test]
+    fn a_request_opens_once_its_cost_fits_the_capacity() {
+        assert_eq!(opening(0, 10, 5, 5, u64::MAX), Some(10));
+        assert_eq!(opening(15, 10, 3, 5, u64::MAX), Some(13));
+        assert_eq!([17, 18].map(|last| opening(15, 10, 3, 5, last)), [None, Some(13)]);
+        assert_eq!(opening(u64::MAX - 2, 10, 3, 5, u64::MAX), None);
     }
 
     #[test]

@@ -43,6 +43,10 @@ pub(crate) fn draw<C>(
             return Ok(Draw { charges, now, start, decision });
         }
         undo(&charges);
+        // Each opens within its range, but one is at its end before all are open.
+        if judge(start).retry_after == Nanos::MAX {
+            return Err(decision.never());
+        }
         decision = judge(now);
     }
     Err(Decision { allowed: false, ..decision })

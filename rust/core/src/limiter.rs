@@ -4,6 +4,7 @@ use crate::bandwidth::{self, Bandwidth};
 use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::error::ConfigError;
+use crate::gcra::SEALED;
 use crate::joint;
 use crate::line::Line;
 use crate::memory::{Heap, Memory};
@@ -91,9 +92,12 @@ impl<M: Memory> RateLimiter<M> {
                 let (decision, paid_off) = only.take(now, count, |terms, taken| match taken {
                     Ok(word) => {
                         let found = || word - terms.cost(count).unwrap_or(0) <= terms.units(now);
-                        (Decision::read(terms, now, word, None), shared && count > 0 && found())
+                        (
+                            Decision::read(terms, now, word, None, SEALED),
+                            shared && count > 0 && found(),
+                        )
                     }
-                    Err(word) => (Decision::read(terms, now, word, Some(count)), false),
+                    Err(word) => (Decision::read(terms, now, word, Some(count), SEALED), false),
                 });
                 if paid_off {
                     only.end_dead_turn();

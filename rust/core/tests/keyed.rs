@@ -312,6 +312,17 @@ fn an_update_changes_every_key_and_keeps_what_is_owed() {
 }
 
 #[test]
+fn draws_of_a_key_follow_the_quota_in_force() {
+    let limiter = limiter(&[ONE_A_SECOND], ROOM);
+    let known = key(&limiter, 1);
+    assert!(limiter.try_acquire(&at(0), known, 1));
+    limiter.update(at(0), &[quota(&Promise { permits: 2, burst: 9, ..ONE_A_SECOND })]).unwrap();
+    assert!(limiter.try_acquire(&at(0), known, 8));
+    assert!(limiter.try_acquire(&at(2), known, 4));
+    assert!(!limiter.try_acquire(&at(2), known, 1));
+}
+
+#[test]
 fn an_update_that_the_unit_cannot_serve_changes_nothing() {
     let limiter = limiter(&[ONE_A_SECOND; 2], ROOM);
     let near = quota(&Promise { permits: 2, ..ONE_A_SECOND });

@@ -5,7 +5,7 @@
 use std::thread;
 
 use sluicegate_core::composite::{self, Share};
-use sluicegate_core::{Clock as _, ManualClock, Nanos, Quota, Rate, RateLimiter};
+use sluicegate_core::{Clock as _, Decision, ManualClock, Nanos, Quota, Rate, RateLimiter};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -170,6 +170,71 @@ fn a_grant_that_is_deferred_holds_its_room_against_the_refunds_of_others() {
 fn a_rate_of_nothing_is_the_only_one_that_grants_nothing() {
     assert!(Rate::per(0, Nanos::new(SECOND)).unwrap().is_zero());
     assert!(!Rate::per(1, Nanos::new(SECOND)).unwrap().is_zero());
+}
+
+#[test]
+fn at_the_end_of_the_range_the_answer_is_never() {
+    let limiter = RateLimiter::new(&[per_second(1, 3)]).unwrap();
+    let now = Nanos::MAX - Nanos::new(2 * SECOND);
+    assert!(limiter.try_acquire(&now, 1));
+    assert!(!limiter.try_acquire(&now, 2));
+    let never = limiter.attempt(&now, 2);
+    assert_eq!((never.allowed, never.remaining, never.retry_after), (false, 2, Nanos::MAX));
+    assert_eq!(limiter.peek(now, 2), never);
+    assert_eq!(limiter.reserve(&now, 2, Nanos::MAX).unwrap_err(), never);
+    assert!(limiter.peek(Nanos::MAX, 0).allowed, "of nothing there is always enough");
+}
+
+#[test]
+fn a_joint_start_past_the_range_of_one_of_them_is_never() {
+    // The fast one counts three units a nanosecond, and is at its end before the slow one opens.
+    let quotas = [per_second(3_000_000_000, 10), per_second(1, 1)];
+    let now = Nanos::new(u64::MAX / 3) - Nanos::new(SECOND / 2);
+    let limiter = RateLimiter::new(&quotas).unwrap();
+    assert!(limiter.try_acquire(&now, 1));
+    let foreseen = limiter.peek(now, 1);
+    assert_eq!(foreseen.retry_after, Nanos::new(SECOND));
+    let never = limiter.reserve(&now, 1, Nanos::MAX).unwrap_err();
+    assert_eq!(never, Decision { retry_after: Nanos::MAX, ..foreseen });
+    assert_eq!(limiter.peek(now, 1), foreseen, "nothing is charged");
+
+    let limiters = quotas.map(|quota| RateLimiter::new(&[quota]).unwrap());
+    let shares = limiters.each_ref().map(|limiter| Share { limiter, count: 1 });
+    assert!(composite::reserve(&shares, &now, Nanos::ZERO).is_ok());
+    let never = composite::reserve(&shares, &now, Nanos::MAX).unwrap_err();
+    assert_eq!(never.retry_after, Nanos::MAX);
+}
+
+#[test]
+fn a_count_whose_cost_leaves_64_bits_is_refused() {
+    // Units of a nanosecond: 2^55 permits of 10^9 cost 0 modulo 2^64.
+    for quotas in [vec![per_second(1, 3)], vec![per_second(1, 3); 2]] {
+        let limiter = RateLimiter::new(&quotas).unwrap();
+        for count in [4, 1 << 55, u64::MAX] {
+            assert!(!limiter.try_acquire(&Nanos::ZERO, count));
+            let refused = limiter.attempt(&Nanos::ZERO, count);
+            assert_eq!((refused.allowed, refused.retry_after), (false, Nanos::MAX));
+        }
+        assert!(limiter.try_acquire(&Nanos::ZERO, 3));
+    }
+}
+
+#[test]
+fn asking_for_nothing_writes_nothing_and_so_costs_an_earlier_instant_nothing() {
+    let limiter = RateLimiter::new(&[per_second(1, 3)]).unwrap();
+    assert!(limiter.try_acquire(&Nanos::from_secs(9), 0));
+    assert!(limiter.attempt(&Nanos::from_secs(9), 0).allowed);
+    assert!(limiter.try_acquire(&Nanos::from_secs(5), 3));
+}
+
+#[test]
+fn without_a_limit_no_instant_and_no_count_is_refused() {
+    let limiter = RateLimiter::new(&[Quota::unlimited()]).unwrap();
+    for now in [9, 5].map(Nanos::from_secs) {
+        assert!(limiter.try_acquire(&now, 7));
+        assert!(limiter.attempt(&now, u64::MAX).allowed);
+        assert_eq!(limiter.reserve(&now, 7, Nanos::ZERO).unwrap().0.execute_at(), now);
+    }
 }
 
 #[test]

@@ -219,6 +219,16 @@ fn permits_spread_over_stashes_are_gathered_for_one_call() {
 }
 
 #[test]
+fn at_the_end_of_the_range_the_answer_is_never() {
+    let limiter = sharded(1, 1_000_000_000, 1_000, 4);
+    let now = Nanos::MAX - Nanos::from_secs(20);
+    let never = limiter.peek(now, 30);
+    assert_eq!((never.allowed, never.remaining, never.retry_after), (false, 1_000, Nanos::MAX));
+    assert_eq!(limiter.attempt(&now, key(1), 30), never);
+    assert_eq!(limiter.reserve(&now, 30, Nanos::MAX).unwrap_err(), never);
+}
+
+#[test]
 fn keys_spread_over_the_shards_and_each_keeps_its_own() {
     let limiter = sharded(1, 1_000_000_000, 100, 8);
     let mut keys = [0; 8];

@@ -126,6 +126,10 @@ impl<M: Memory> KeyedRateLimiter<M> {
                 return Ok((KeyedGrant { grant, key, place: standing.place }, decision));
             }
             self.refund_all(&charges, standing.place, clock, count);
+            // Each bandwidth opens within its range, but one is at its end before all are open.
+            if !as_debt && standing.decide(start, count).retry_after == Nanos::MAX {
+                return Err(decision.never());
+            }
             refusal = Some(Decision { allowed: false, ..decision });
         }
         // Others came between every time; nothing is charged.

@@ -34,7 +34,7 @@ use crate::sync::{AtomicU64, Mutex, Ordering};
 use standing::Standing;
 pub use table::Line;
 use table::{Seat, Table};
-use word::CLAIMED;
+use word::{CLAIMED, LAST};
 
 /// The most keys of one limiter: 6 GB of slots.
 const MAX_KEYS: usize = 1 << 28;
@@ -203,8 +203,8 @@ impl<M: Memory> KeyedRateLimiter<M> {
     pub fn attempt(&self, clock: &impl Clock, key: Fingerprint, count: u64) -> Decision {
         let now = clock.now();
         let drawn = self.draw(now, key, count, |terms, drawn| match drawn {
-            Ok(word) => Decision::read(terms, now, word, None),
-            Err(word) => Decision::read(terms, now, word, Some(count)),
+            Ok(word) => Decision::read(terms, now, word, None, LAST),
+            Err(word) => Decision::read(terms, now, word, Some(count), LAST),
         });
         drawn.unwrap_or_else(|| self.take_all(clock, now, key, count))
     }

@@ -166,7 +166,7 @@ impl<'a> Standing<'a> {
     /// What will be said of `count` permits at `now`.
     pub(super) fn decide(&self, now: Nanos, count: u64) -> Decision {
         self.iter()
-            .map(|part| Decision::foresee(&part.terms, now, part.worth, count))
+            .map(|part| Decision::foresee(&part.terms, now, part.worth, count, LAST))
             .reduce(Decision::and)
             .unwrap_or(Decision::REFUSED)
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use super::standing::Ask;
+use super::word::LAST;
 use super::*;
 use crate::rate::Rate;
 
@@ -114,19 +115,65 @@ fn a_charge_that_finds_its_slot_in_other_hands_counts_for_nothing() {
 }
 
 #[test]
-fn the_end_of_the_range_refuses() {
-    let limiter = limiter(1);
-    let key = limiter.seed().bytes(b"late");
-    assert!(!limiter.try_acquire(&Nanos::MAX, key, 1));
+fn at_the_end_of_the_range_the_answer_is_never() {
+    let now = Nanos::new(LAST) - Nanos::from_secs(2);
+    for bandwidths in 1..3 {
+        for name in [&0_usize.to_le_bytes()[..], b"new"] {
+            for now in [now, Nanos::MAX] {
+                let limiter = limiter(bandwidths);
+                let key = limiter.seed().bytes(name);
+                let never = limiter.peek(now, key, 3);
+                assert_eq!((never.allowed, never.retry_after), (false, Nanos::MAX));
+                assert_eq!((never.remaining, never.reset_after), (3, Nanos::ZERO));
+                assert!(!limiter.try_acquire(&now, key, 3));
+                assert_eq!(limiter.attempt(&now, key, 3), never);
+                assert_eq!(limiter.reserve(&now, key, 3, Nanos::MAX).unwrap_err(), never);
+                assert!(limiter.peek(now, key, 0).allowed);
+                assert!(limiter.attempt(&now, key, 0).allowed);
+            }
+            let limiter = limiter(bandwidths);
+            let key = limiter.seed().bytes(name);
+            assert!(limiter.peek(now, key, 2).allowed);
+            assert!(limiter.attempt(&now, key, 2).allowed, "to the very end");
+            assert_eq!(limiter.peek(now, key, 1).retry_after, Nanos::MAX);
+        }
+    }
 }
 
 #[test]
-fn the_end_of_the_range_refuses_who_has_a_slot_as_well() {
-    for bandwidths in 1..3 {
-        let limiter = limiter(bandwidths);
-        let owner = limiter.seed().bytes(&0_usize.to_le_bytes());
-        assert!(!limiter.try_acquire(&Nanos::MAX, owner, 1));
-        assert!(limiter.try_acquire(&NOW, owner, 3));
+fn a_joint_start_past_the_range_of_one_of_them_is_never() {
+    // The fast one counts three units a nanosecond, and is at its end before the slow one opens.
+    let [fast, slow] = [(3_000_000_000, 10), (1, 1)].map(|(permits, burst)| {
+        Quota::new(Rate::per(permits, Nanos::from_secs(1)).unwrap(), burst).unwrap()
+    });
+    let limiter = KeyedRateLimiter::new(&[fast, slow], 1, Seed::new([1, 2])).unwrap();
+    let (key, now) = (limiter.seed().bytes(b"late"), Nanos::new(LAST / 3 - 500_000_000));
+    assert!(limiter.try_acquire(&now, key, 1));
+    let foreseen = limiter.peek(now, key, 1);
+    assert_eq!(foreseen.retry_after, Nanos::from_secs(1));
+    let never = limiter.reserve(&now, key, 1, Nanos::MAX).unwrap_err();
+    assert_eq!(never, Decision { retry_after: Nanos::MAX, ..foreseen });
+    assert_eq!(limiter.peek(now, key, 1), foreseen, "nothing is charged");
+}
+
+#[test]
+fn a_debt_at_the_end_of_the_range_stays_within_it() {
+    for crowded in [false, true] {
+        let limiter = limiter(1);
+        let now = Nanos::new(LAST) - Nanos::from_secs(2);
+        if crowded {
+            for number in 0..limiter.slots() {
+                let key = limiter.seed().bytes(&number.to_le_bytes());
+                assert!(limiter.try_acquire(&now, key, 1));
+            }
+        }
+        let key = limiter.seed().bytes(b"late");
+        let (grant, _) = limiter.reserve(&now, key, 1, Nanos::ZERO).unwrap();
+        assert_eq!(matches!(grant.place, Place::Overflow), crowded);
+        assert_eq!(limiter.commit(&grant, &now, 9), -8);
+        assert_eq!(limiter.peek(now, key, 0).reset_after, Nanos::from_secs(2));
+        assert_eq!(limiter.commit(&grant, &Nanos::MAX, 9), -8);
+        assert_eq!(limiter.peek(now, key, 0).reset_after, Nanos::from_secs(2));
     }
 }
 

@@ -2,13 +2,14 @@
 
 use crate::bandwidth::{Cell, InForce};
 use crate::clock::Clock;
+use crate::decision::Decision;
 use crate::fingerprint::Fingerprint;
 use crate::gcra::{self, SEALED};
 use crate::nanos::Nanos;
 use crate::quota::Terms;
 use crate::sync::{self, Ordering};
 
-use super::{Out, ShardedRateLimiter, Sight, credit, decide};
+use super::{Out, ShardedRateLimiter, Sight, credit};
 
 /// How often a call starts over because others came between; then it is refused.
 pub(super) const ATTEMPTS: u32 = if cfg!(loom) { 4 } else { 128 };
@@ -94,7 +95,7 @@ impl ShardedRateLimiter {
             let Some(cost) = cost else {
                 own.release(claim, 0);
                 let (terms, owed) = self.owed();
-                let peeked = count == 0 && decide(&terms, now, owed, 0).allowed;
+                let peeked = count == 0 && Decision::foresee(&terms, now, owed, 0, SEALED).allowed;
                 return Drawn { terms, now, refused: (!peeked).then_some(owed) };
             };
 

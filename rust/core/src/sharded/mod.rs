@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::error::ConfigError;
 use crate::fingerprint::Fingerprint;
-use crate::gcra::{self, SEALED};
+use crate::gcra::SEALED;
 use crate::limiter::RateLimiter;
 use crate::nanos::Nanos;
 use crate::quota::{Quota, Terms};
@@ -117,17 +117,17 @@ impl ShardedRateLimiter {
         }
         let drawn = self.draw(clock, key, count);
         if let Some(word) = drawn.refused {
-            return Decision::read(&drawn.terms, drawn.now, word, Some(count));
+            return Decision::read(&drawn.terms, drawn.now, word, Some(count), SEALED);
         }
         let (terms, owed) = self.owed();
-        Decision::read(&terms, drawn.now, owed, None)
+        Decision::read(&terms, drawn.now, owed, None, SEALED)
     }
 
     /// Says what [`Self::attempt`] would say at `now`, and draws nothing.
     #[must_use]
     pub fn peek(&self, now: Nanos, count: u64) -> Decision {
         let (terms, owed) = self.owed();
-        decide(&terms, now, owed, count)
+        Decision::foresee(&terms, now, owed, count, SEALED)
     }
 
     /// Charges `count` permits at once for the first start that the quota allows, if that is no
@@ -270,17 +270,6 @@ impl ShardedRateLimiter {
 /// The units that `tokens` take off what is owed: none where an update has made them immense.
 fn credit(tokens: u64, terms: &Terms) -> u64 {
     tokens.checked_mul(terms.unit).unwrap_or(0)
-}
-
-/// Says of `count` permits at `now` what one bucket says whose word is `word`.
-fn decide(terms: &Terms, now: Nanos, word: u64, count: u64) -> Decision {
-    let next =
-        terms.cost(count).and_then(|cost| gcra::step(word, terms.units(now), cost, terms.capacity));
-    match next {
-        Some(next) if count > 0 => Decision::read(terms, now, next, None),
-        Some(_) => Decision::read(terms, now, word, None),
-        None => Decision::read(terms, now, word, Some(count)),
-    }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -6,14 +6,14 @@
 
 use crate::clock::Clock;
 use crate::decision::Decision;
-use crate::gcra;
+use crate::gcra::{self, SEALED};
 use crate::ledger::Receipt;
 use crate::nanos::Nanos;
 use crate::reservation::{Charge, Charges, Grant};
 use crate::sync::{self, Ordering};
 
 use super::draw::{ATTEMPTS, PATIENCE, seal, swap};
-use super::{Out, ShardedRateLimiter, Sight, decide};
+use super::{Out, ShardedRateLimiter, Sight};
 
 impl ShardedRateLimiter {
     /// Charges `count` permits for the first start within `max_wait`.
@@ -43,7 +43,7 @@ impl ShardedRateLimiter {
 
             let present = terms.units(now);
             let owed = if out.claimed > 0 { seal(word, present, out, &terms) } else { word };
-            let decision = decide(&terms, now, owed, count);
+            let decision = Decision::foresee(&terms, now, owed, count, SEALED);
             if decision.retry_after > max_wait || decision.retry_after == Nanos::MAX {
                 return Err(decision);
             }
