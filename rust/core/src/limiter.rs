@@ -299,6 +299,13 @@ mod tests {
     }
 
     #[test]
+    fn who_draws_nothing_ends_no_turn() {
+        let limiter = abandoned();
+        assert!(limiter.attempt(&Nanos::from_secs(2), 0).allowed);
+        assert_eq!(limiter.bandwidths[0].in_force().cell.ledger.turn(), None);
+    }
+
+    #[test]
     fn a_draw_that_finds_something_owed_ends_no_turn() {
         let limiter = abandoned();
         let now = Nanos::from_secs(1);

@@ -211,6 +211,47 @@ mod tests {
     }
 
     #[test]
+    fn a_unit_fits_that_passes_in_a_nanosecond_or_is_no_coarser_than_the_own() {
+        let second = quota(1, Nanos::from_secs(1), 1);
+        for (unit, fits) in [(999_999_999, false), (1_000_000_000, true), (7_999_999_999, true)] {
+            let expected = fits.then_some(Quota { unit, ..second });
+            assert_eq!(second.in_unit(unit), expected);
+        }
+        // A unit of its own takes 1.4 ns.
+        let century = quota(1, Nanos::from_secs(3_155_760_000), 1);
+        for (unit, fits) in [((1 << 61) - 1, false), (1 << 61, true), ((1 << 61) + 1, true)] {
+            assert_eq!(century.in_unit(unit).is_some(), fits);
+        }
+    }
+
+    #[test]
+    fn a_unit_is_near_that_is_no_longer_than_1_024_nanoseconds_or_of_the_own() {
+        let second = quota(1, Nanos::from_secs(1), 1);
+        for (unit, is_near) in [(976_562, false), (976_563, true), (7_999_999_999, true)] {
+            let expected = is_near.then_some(Quota { unit, ..second });
+            assert_eq!(second.near_unit(unit), expected);
+        }
+        let century = quota(1, Nanos::from_secs(3_155_760_000), 1);
+        for (unit, is_near) in [((1 << 51) - 1, false), (1 << 51, true)] {
+            assert_eq!(century.near_unit(unit).is_some(), is_near);
+        }
+    }
+
+    #[test]
+    fn no_unit_fits_that_leaves_the_word_or_has_no_limit_to_count() {
+        let slow = quota(1, Nanos::new(1 << 58), 16);
+        assert!(slow.in_unit(1 << 58).is_some());
+        let steep = quota(1, Nanos::from_secs(1), 1);
+        for fits in [Quota::in_unit, Quota::near_unit] {
+            assert_eq!(fits(&slow, (1 << 58) + 1), None, "the burst leaves the word");
+            assert_eq!(fits(&steep, 8_000_000_000), None, "the line climbs too fast");
+            assert_eq!(fits(&steep, 0), None, "a permit is worth nothing");
+            assert_eq!(fits(&Quota::unlimited(), 1_000_000_000), None);
+            assert_eq!(fits(&Quota::unlimited(), 0), None);
+        }
+    }
+
+    #[test]
     fn a_line_that_began_at_the_end_of_time_reaches_back_to_its_origin() {
         let terms = quota(3_999_999_999, Nanos::from_secs(1), 1).terms(Nanos::MAX, u64::MAX);
         assert_eq!(terms.units(Nanos::ZERO), 0);

@@ -80,6 +80,62 @@ fn a_queue_under_two_quotas_that_gives_up_from_its_front_leaves_no_trace() {
     assert_eq!(limiter.peek(now, 0).remaining, opened.peek(now, 0).remaining);
 }
 
+/// All orders of `0..count`.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    if count == 0 {
+        return vec![vec![]];
+    }
+    let shorter = orders(count - 1);
+    let places = |order: Vec<usize>| {
+        (0..count).map(move |place| [&order[..place], &[count - 1], &order[place..]].concat())
+    };
+    shorter.into_iter().flat_map(places).collect()
+}
+
+#[test]
+fn a_queue_under_two_quotas_that_gives_up_in_any_order_leaves_no_trace() {
+    let now = Nanos::new(SECOND);
+    let fast = per_second(1_000, 10);
+    for order in orders(5) {
+        let limiter = RateLimiter::new(&[fast, per_second(1, 1)]).unwrap();
+        assert!(limiter.try_acquire(&now, 1));
+        let before = limiter.peek(now, 0);
+        let queue = [1; 5].map(|count| limiter.reserve(&now, count, Nanos::MAX).unwrap().0);
+        for place in &order {
+            limiter.cancel(&queue[*place], &now);
+        }
+        assert_eq!(limiter.peek(now, 0), before, "{order:?}");
+        limiter.update(now, &[fast, per_second(1, 10)]).unwrap();
+        assert_eq!(limiter.peek(now, 0).remaining, 9, "{order:?}");
+    }
+}
+
+#[test]
+fn who_gives_up_first_gets_all_back_however_much_others_behind_got_before() {
+    for from_the_front in [false, true] {
+        let limiter = RateLimiter::new(&[per_second(1, 3)]).unwrap();
+        let now = Nanos::new(SECOND);
+        assert!(limiter.try_acquire(&now, 3));
+        let before = limiter.peek(now, 0);
+        let reserve = || limiter.reserve(&now, 1, Nanos::MAX).unwrap().0;
+        let first = reserve();
+        let mut others = Vec::new();
+        for _ in 0..10 {
+            let given_up = reserve();
+            others.push(reserve());
+            assert_eq!(limiter.cancel(&given_up, &now), 1);
+        }
+        assert_eq!(limiter.cancel(&first, &now), 0);
+        if from_the_front {
+            others.reverse();
+        }
+        while let Some(other) = others.pop() {
+            limiter.cancel(&other, &now);
+        }
+        assert_eq!(limiter.peek(now, 0), before);
+    }
+}
+
 #[test]
 fn eight_threads_draw_the_burst_to_the_last_permit_and_no_more() {
     let limiter = RateLimiter::new(&[per_second(1, 100_000)]).unwrap();
@@ -235,6 +291,18 @@ fn without_a_limit_no_instant_and_no_count_is_refused() {
         assert!(limiter.attempt(&now, u64::MAX).allowed);
         assert_eq!(limiter.reserve(&now, 7, Nanos::ZERO).unwrap().0.execute_at(), now);
     }
+}
+
+#[test]
+fn who_settled_in_line_keeps_what_was_used_when_those_behind_give_up() {
+    let limiter = RateLimiter::new(&[per_second(1, 3)]).unwrap();
+    let now = Nanos::new(SECOND);
+    let [_, first, second] =
+        [3; 3].map(|count| limiter.reserve(&now, count, Nanos::MAX).unwrap().0);
+    assert_eq!(limiter.commit(&first, &now, 1), 0, "the second leaves no room");
+    assert_eq!(limiter.cancel(&second, &now), 3);
+    let owed = limiter.peek(now, 0).reset_after;
+    assert_eq!(owed, Nanos::new(4 * SECOND), "three at the start, and one of the first");
 }
 
 #[test]

@@ -219,6 +219,15 @@ fn permits_spread_over_stashes_are_gathered_for_one_call() {
 }
 
 #[test]
+fn a_reservation_holds_its_room_against_what_others_give_back() {
+    let (limiter, now) = (sharded(1, 1_000_000_000, 1_000, 4), Nanos::ZERO);
+    let reserve = |count| limiter.reserve(&now, count, Nanos::MAX).unwrap().0;
+    let (first, second) = (reserve(1_000), reserve(500));
+    assert_eq!(second.execute_at(), Nanos::from_secs(500));
+    assert_eq!(limiter.commit(&first, &now, 0), 500, "the other half is behind the second's start");
+}
+
+#[test]
 fn at_the_end_of_the_range_the_answer_is_never() {
     let limiter = sharded(1, 1_000_000_000, 1_000, 4);
     let now = Nanos::MAX - Nanos::from_secs(20);
