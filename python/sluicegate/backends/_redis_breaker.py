@@ -262,7 +262,7 @@ class RedisCircuitBreaker(Breaker):
             else None
         )
 
-    def call(self, func: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def call(self, func: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Call a function, or raise `CircuitOpenError`; how it ends is what counts.
 
         Raises:
@@ -295,7 +295,12 @@ class RedisCircuitBreaker(Breaker):
         refuse_generator_function(func, "a circuit breaker")
         if is_coroutine_function(func):
             raise TypeError(_FOR_COROUTINES)
-        return functools.wraps(func)(functools.partial(self.call, func))
+
+        @functools.wraps(func)
+        def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            return self.call(func, *args, **kwargs)
+
+        return guarded
 
     def snapshot(self) -> BreakerSnapshot:
         """Ask the server for the figures, one round trip; others' successes that were kept back are missing.

@@ -100,7 +100,7 @@ class AsyncRedisCircuitBreaker(Breaker):
             return None
         return AsyncRedisBreakerPermit(self._logic, self._client, admitted)
 
-    async def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def call(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a function and await what it gives, or raise `CircuitOpenError`; how it ends is what counts.
 
         Raises:
