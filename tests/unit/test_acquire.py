@@ -9,7 +9,7 @@ import threading
 import pytest
 import trio
 
-from sluicegate import LimitExceededError, RateLimiter
+from sluicegate import LimitExceededError, RateLimiter, RateLimiterConfig
 from sluicegate.testing import ManualClock
 
 
@@ -262,6 +262,42 @@ class TestLimit:
         with pytest.raises(LimitExceededError) as caught, limiter.limit(count, timeout=0):
             pytest.fail("admitted")
         assert str(caught.value) == text
+
+    @pytest.mark.parametrize(
+        ("period", "told"),
+        [
+            (1e-9, "0.001"),
+            (0.0004, "0.001"),
+            (0.001, "0.001"),
+            (0.001000001, "0.002"),
+            (0.0994, "0.100"),
+            (59.9991, "60.000"),
+            (3600.05, "3600.050"),
+            (31_557_600, "31557600.000"),
+        ],
+    )
+    def test_a_refusal_tells_milliseconds_and_never_too_few(self, clock, period, told):
+        limiter = RateLimiter(RateLimiterConfig(1, period, burst=1), clock=clock)
+        limiter.try_acquire()
+        with pytest.raises(LimitExceededError) as caught, limiter.limit(timeout=0):
+            pytest.fail("admitted")
+        assert str(caught.value).endswith(f": try again in {told} s")
+        assert caught.value.retry_after == period
+
+    @pytest.mark.parametrize("config", ["0/s;burst=1", "5/s;burst=0"])
+    def test_a_refusal_that_time_cannot_change_says_so(self, clock, config):
+        limiter = RateLimiter(config, clock=clock)
+        limiter.try_acquire()
+        with pytest.raises(LimitExceededError, match="try again in inf s") as caught, limiter.limit(timeout=0):
+            pytest.fail("admitted")
+        assert caught.value.retry_after == math.inf
+
+    def test_of_several_quotas_a_refusal_tells_the_one_that_decides(self, clock):
+        limiter = RateLimiter("10/s;burst=5", "60/min;burst=2", name="search", clock=clock)
+        limiter.try_acquire(2)
+        with pytest.raises(LimitExceededError) as caught, limiter.limit(timeout=0):
+            pytest.fail("admitted")
+        assert str(caught.value) == "search refuses, with 0 of 2 left: try again in 1.000 s"
 
     async def test_who_would_not_wait_is_refused_and_counted_once(self, clock):
         limiter = RateLimiter("2/s;burst=1", clock=clock)

@@ -74,8 +74,8 @@ impl RateLimitResult {
         let words = if retry_after == Nanos::MAX {
             format!(" refuses, with {remaining} of {limit} left: try again in inf s")
         } else {
-            // In whole numbers, for a float takes longer to write.
-            let millis = retry_after.get().saturating_add(500_000) / 1_000_000;
+            // Upwards, as the wait itself; in whole numbers, for a float takes longer to write.
+            let millis = retry_after.get().div_ceil(1_000_000);
             let (secs, millis) = (millis / 1_000, millis % 1_000);
             format!(" refuses, with {remaining} of {limit} left: try again in {secs}.{millis:03} s")
         };
