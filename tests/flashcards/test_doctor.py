@@ -1,11 +1,15 @@
 """`flashcards doctor`: what is wrong is found before a run is begun, and what to do is said."""
 
+import errno
+import importlib.util
 import json
 import socket
 
 import pytest
 from typer.testing import CliRunner
 
+from sluicegate import RateLimiter
+from sluicegate.flashcards import _doctor
 from sluicegate.flashcards.cli import app
 
 
@@ -89,3 +93,72 @@ def test_a_database_that_cannot_be_opened_is_found_and_its_password_is_not_told(
     assert result.exit_code == 1
     assert "NO  database" in result.stdout
     assert "secret" not in result.output
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("https", 443), ("http", 80)])
+def test_the_port_that_an_address_goes_without_is_told(monkeypatch, scheme, port):
+    def refuse(address, timeout):
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    found = findings("--base-url", f"{scheme}://cards.test/v1")["network"]
+    assert found["found"] == "connection refused"
+    assert f"base_url (cards.test:{port})" in found["remedy"]
+
+
+def test_an_api_without_a_key_is_asked_without_authorization():
+    found = findings("--base-url", "http://127.0.0.1:9/v1")["key"]
+    assert found == {
+        "check": "key",
+        "ok": True,
+        "found": "none; http://127.0.0.1:9/v1 is asked without Authorization",
+        "remedy": "",
+    }
+
+
+def test_a_machine_that_allows_no_server_is_found_before_the_embedded_one_is_wanted(monkeypatch):
+    def forbid(address):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "create_server", forbid)
+    assert findings()["network"] == {
+        "check": "network",
+        "ok": False,
+        "found": "permission denied",
+        "remedy": "allow sockets on 127.0.0.1",
+    }
+
+
+def test_a_core_that_admits_what_it_must_refuse_is_found(monkeypatch):
+    monkeypatch.setattr(_doctor, "RateLimiter", lambda config: RateLimiter("inf/s"))
+    result = doctor()
+    assert result.exit_code == 1
+    assert "NO  core      the native module decides wrongly\n" in result.stdout
+    assert "install sluicegate anew" in result.stdout
+
+
+def test_without_its_library_the_database_is_a_finding_that_says_what_to_install(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "sqlalchemy" else found(name, *rest)
+    )
+    assert findings()["database"] == {
+        "check": "database",
+        "ok": False,
+        "found": "SQLAlchemy is not installed",
+        "remedy": 'pip install "sluicegate[flashcards]"',
+    }
+
+
+def test_the_database_of_earlier_runs_is_opened_where_none_is_named(home):
+    path = home / "data" / "flashcards" / "runs.db"
+    CliRunner().invoke(app, ["db", "migrate"])
+    assert path.exists()
+    assert findings()["database"]["found"] == f"sqlite:///{path} opens, and has tables of revision 0003"
+
+
+def test_a_folder_that_no_database_can_be_made_in_is_found_and_named(home):
+    (home / "data").touch()
+    found = findings()["database"]
+    assert not found["ok"]
+    assert found["remedy"] == f"make {home / 'data' / 'flashcards'} writable, or name another by database_url"

@@ -288,7 +288,10 @@ class TestLimit:
     def test_a_refusal_that_time_cannot_change_says_so(self, clock, config):
         limiter = RateLimiter(config, clock=clock)
         limiter.try_acquire()
-        with pytest.raises(LimitExceededError, match="try again in inf s") as caught, limiter.limit(timeout=0):
+        with (
+            pytest.raises(LimitExceededError, match="try again in inf s") as caught,
+            limiter.limit(timeout=0),
+        ):
             pytest.fail("admitted")
         assert caught.value.retry_after == math.inf
 
