@@ -14,3 +14,9 @@ settings.load_profile("patient")
 def clock() -> ManualClock:
     """A clock at zero that only the test moves."""
     return ManualClock()
+
+
+@pytest.fixture
+def jumping() -> ManualClock:
+    """A clock at zero that jumps to the next deadline whenever everyone is asleep."""
+    return ManualClock(autojump=True)

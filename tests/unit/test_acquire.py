@@ -10,12 +10,6 @@ import pytest
 import trio
 
 from sluicegate import LimitExceededError, RateLimiter, RateLimiterConfig
-from sluicegate.testing import ManualClock
-
-
-@pytest.fixture
-def jumping():
-    return ManualClock(autojump=True)
 
 
 async def test_a_free_permit_is_there_at_once(clock):

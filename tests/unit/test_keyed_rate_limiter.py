@@ -10,17 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sluicegate import ConfigurationError, KeyedRateLimiter, LimitExceededError, RateLimiterConfig
-from sluicegate.testing import ManualClock
 
 
 @pytest.fixture
 def limiter(clock):
     return KeyedRateLimiter("2/s", clock=clock)
-
-
-@pytest.fixture
-def jumping():
-    return ManualClock(autojump=True)
 
 
 def draws(limiter, key):
