@@ -430,6 +430,20 @@ def test_a_refusal_with_retry_after_holds_a_composite_limiter_up(library, clock,
     assert [one.peek().allowed for one in limiter.limiters.values()] == [False, True][: len(units)]
 
 
+def test_an_announced_unit_that_the_limiter_does_not_count_pulls_nothing_down(library, clock):
+    limiter = CompositeRateLimiter(requests="10/s", clock=clock)
+    told = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1s"}
+    heed(limiter, (), library.Response(200, headers=told))
+    assert limiter.peek(requests=10)
+
+
+def test_a_limiter_without_a_burst_owes_nothing_for_a_refusal(library, clock):
+    limiter = RateLimiter("10/s;burst=0", clock=clock)
+    heed(limiter, (), library.Response(429, headers={"Retry-After": "5"}))
+    limiter.update("10/s;burst=1")
+    assert limiter.try_acquire()
+
+
 def test_who_waits_already_keeps_its_turn_when_nothing_is_left_any_more(library, clock):
     limiter = RateLimiter("10/s;burst=100", clock=clock)
     admitted = []

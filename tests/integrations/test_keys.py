@@ -183,3 +183,14 @@ def test_a_user_is_known_by_identity_once_authenticated(user, key):
 def test_nobody_is_stood_in_for():
     assert UserKey(otherwise=ClientAddress())(scope("192.0.2.1")) == "192.0.2.1"
     assert UserKey(otherwise=ClientAddress())(environ("192.0.2.1")) == "192.0.2.1"
+
+
+def test_what_is_too_long_for_an_address_means_nothing():
+    key_of = ClientAddress(["10.0.0.0/8"])
+    assert key_of(scope("10.0.0.1", "fe80::1%eth0")) == "fe80::/64"
+    assert key_of(scope("10.0.0.1", "fe80::1%" + "x" * 60)) == "10.0.0.1"
+
+
+def test_a_standard_header_too_long_to_be_read_means_nothing():
+    long = "for=203.0.113.7;by=" + "x" * 10_000
+    assert ClientAddress(["10.0.0.0/8"], header="forwarded")(standard("10.0.0.1", long)) == "10.0.0.1"

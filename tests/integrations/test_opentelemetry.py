@@ -1,5 +1,6 @@
 """Telemetry with the real SDK: what is read, what is recorded, and what never is."""
 
+import asyncio
 import logging
 
 import pytest
@@ -8,10 +9,13 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
 from sluicegate import (
+    Bulkhead,
+    BulkheadFullError,
     CircuitBreaker,
     CircuitBreakerRegistry,
     CompositeRateLimiter,
     ConfigurationError,
+    Hedge,
     KeyedRateLimiter,
     Pipeline,
     RateLimiter,
@@ -150,6 +154,27 @@ def test_a_pipeline_is_watched_with_all_that_is_in_it(reader, provider):
     assert found["pipeline.duration", "all", ""][0] == 1
     assert found["limiter.calls", "api", "allowed"] == 2
     assert found["breaker.calls", "far", "success"] == 1
+
+
+def test_an_event_tells_no_more_than_it_knows(clock, reader, provider):
+    bulkhead = Bulkhead(1, name="few", clock=clock)
+    hedge = Hedge(1, name="twice", clock=ManualClock(autojump=True))
+    instrument(Pipeline(hedge, bulkhead), meter_provider=provider)
+
+    async def answer():
+        await hedge.clock.sleep_until(2_000_000_000)
+
+    with TracerProvider().get_tracer("test").start_as_current_span("request") as span:
+        with bulkhead, pytest.raises(BulkheadFullError):
+            bulkhead.call(int)
+        asyncio.run(hedge.call(answer))
+    assert [(event.name, dict(event.attributes)) for event in span.events] == [
+        ("sluicegate.rejected", {"sluicegate.policy": "few", "error.type": "BulkheadFullError"}),
+        ("sluicegate.hedged", {"sluicegate.policy": "twice", "sluicegate.attempt": 1}),
+    ]
+    found = figures(reader)
+    assert found["policy.events", "few", "rejected"] == 1
+    assert ("retry.wait", "few", "") not in found
 
 
 def test_after_close_nothing_is_watched(clock, reader, provider, caplog):

@@ -63,6 +63,15 @@ async def test_asgi_lets_the_burst_through_and_tells_the_rest_when_to_come_back(
     assert responses[0].headers["x-own"] == "1"
 
 
+async def test_one_limit_for_all_may_spare_some(clock):
+    def key(scope):
+        return None if dict(scope["headers"]).get(b"x-health") else "anybody"
+
+    app = asgi.RateLimitMiddleware(hello, RateLimiter("2/min", name="api", clock=clock), key=key)
+    assert {one.status_code for one in await thrice(app, headers={"x-health": "1"})} == {200}
+    check(await thrice(app))
+
+
 async def test_a_caller_has_a_limit_of_its_own(clock):
     limiter = KeyedRateLimiter("2/min", name="api", clock=clock)
     app = asgi.RateLimitMiddleware(hello, limiter, key=asgi.HeaderKey("x-api-key"))

@@ -312,6 +312,32 @@ class TestLimit:
             assert result.allowed
         assert jumping.now() == 0.1
 
+    async def test_an_async_block_that_would_not_wait_is_refused(self, clock):
+        limiter = RateLimiter("10/s;burst=1", name="search", clock=clock)
+        async with limiter.limit(timeout=0):
+            with pytest.raises(LimitExceededError) as caught:
+                async with limiter.limit(timeout=0):
+                    pytest.fail("admitted")
+        assert (caught.value.policy, caught.value.retry_after) == ("search", 0.1)
+
+    def test_what_it_decorates_asks_for_as_much_each_time_and_follows_an_update(self, clock):
+        limiter = RateLimiter("1/s;burst=7", clock=clock)
+        asked = limiter.limit(3, timeout=0)(str.upper)
+        assert [asked("a"), asked("b")] == ["A", "B"]
+        with pytest.raises(LimitExceededError, match="1 of 7 left"):
+            asked("c")
+        limiter.update("1/s;burst=9")
+        assert asked("d") == "D"
+        with pytest.raises(LimitExceededError, match="0 of 9 left"):
+            asked("e")
+
+    def test_what_it_decorates_waits_as_long_as_its_guard_says(self, jumping):
+        limiter = RateLimiter("1/s;burst=1", clock=jumping)
+        asked = limiter.limit(timeout=2)(jumping.now)
+        assert [asked(), asked(), asked()] == [0.0, 1.0, 2.0]
+        with pytest.raises(LimitExceededError):
+            limiter.limit(timeout=0.5)(jumping.now)()
+
     async def test_it_decorates_functions_and_coroutine_functions(self, clock):
         limiter = RateLimiter("10/s;burst=3", clock=clock)
 

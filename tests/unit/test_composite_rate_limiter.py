@@ -193,6 +193,15 @@ def test_a_bad_update_changes_nothing(limiter, configs):
     assert limiter.limiters["tokens"].configs == (RateLimiterConfig(1000, 60.0),)
 
 
+def test_a_unit_of_several_quotas_is_updated_by_itself(clock):
+    tokens = RateLimiter("1/s", "100/min", clock=clock)
+    limiter = CompositeRateLimiter(requests="3/min", tokens=tokens)
+    with pytest.raises(ConfigurationError, match="tokens has several quotas: update it itself") as caught:
+        limiter.update(requests="9/min", tokens="2/s")
+    assert caught.value.field == "tokens"
+    assert limiter.limiters["requests"].configs == (RateLimiterConfig(3, 60.0),)
+
+
 def test_shows_its_units(limiter):
     assert repr(limiter).startswith("CompositeRateLimiter(requests=RateLimiter(")
     assert repr(limiter.reserve()) == "<CompositeReservation {'requests': 1, 'tokens': 1}, execute_at=0.0>"

@@ -167,3 +167,15 @@ def test_at_most_takes_a_tenth_of_the_limit_at_once_by_default():
 def test_at_most_refuses_a_limit_or_burst_that_makes_no_sense(limit, burst):
     with pytest.raises(ConfigurationError):
         RateLimiterConfig.at_most(limit, 60.0, burst)
+
+
+@pytest.mark.parametrize("text", [5, b"5/s", None])
+def test_what_is_no_text_is_not_read(text):
+    with pytest.raises(TypeError, match="a rate limit is read from a str such as '100/s'"):
+        RateLimiterConfig.parse(text)
+
+
+@pytest.mark.parametrize("limit", [1.5, "60", True, None])
+def test_at_most_is_a_whole_number(limit):
+    with pytest.raises(TypeError, match="limit must be an integer"):
+        RateLimiterConfig.at_most(limit, 60.0)

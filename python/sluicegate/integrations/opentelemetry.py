@@ -142,11 +142,9 @@ class Instrumentation:
 
     def _heard(self, event: PolicyEvent) -> None:
         attributes = _attributes(event.policy.name)
-        if event.kind == "completed":
-            if event.duration is not None:
-                self._duration.record(event.duration, attributes)
-            if event.attempts is not None:
-                self._attempts.record(event.attempts, attributes)
+        if event.duration is not None and event.attempts is not None:  # of a call that is over
+            self._duration.record(event.duration, attributes)
+            self._attempts.record(event.attempts, attributes)
             return
         if event.delay is not None:
             self._wait.record(event.delay, attributes)

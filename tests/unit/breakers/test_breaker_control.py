@@ -87,3 +87,16 @@ def test_listeners_may_use_the_control_that_they_are_told_of():
     control.isolate()
     assert seen == [("isolated", True), ("closed", False)]
     assert breaker.state is CircuitState.CLOSED
+
+
+def test_a_control_that_is_reset_while_it_isolates_a_new_breaker_leaves_it_closed():
+    class Slow(CircuitBreaker):
+        """Is isolated when its control no longer is, as where another thread resets that meanwhile."""
+
+        def isolate(self, reason=None):
+            control.reset()
+            super().isolate(reason)
+
+    control = CircuitBreakerManualControl()
+    control.isolate("maintenance")
+    assert Slow(manual_control=control).state is CircuitState.CLOSED

@@ -299,3 +299,21 @@ def test_threads_that_share_keys_lose_no_call_and_no_trip():
     assert stats.total_successes == threads * rounds
     assert stats.created == stats.live + stats.dropped
     assert sorted(registry._ring) == sorted(registry)
+
+
+def test_of_two_that_make_the_breaker_of_a_key_at_once_the_first_keeps_it(clock):
+    class Meanwhile(CircuitBreakerManualControl):
+        """Asks for the breaker while it is made, as another thread might."""
+
+        def _attach(self, breaker):
+            super()._attach(breaker)
+            if not made:
+                made.append(breaker)
+                made.append(registry["key"])
+
+    made = []
+    registry = CircuitBreakerRegistry(CircuitBreakerConfig(manual_control=Meanwhile()), clock=clock)
+    late = registry["key"]
+    assert late is made[1]
+    assert late is not made[0]
+    assert (registry["key"], len(registry)) == (late, 1)

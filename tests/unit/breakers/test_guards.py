@@ -219,6 +219,51 @@ async def test_an_object_whose_call_is_a_coroutine_function_can_be_decorated(bre
     assert await doubled(4) == 8
 
 
+def test_a_decorated_function_returns_the_very_object(breaker):
+    made = object()
+    assert breaker(lambda: made)() is made
+    assert outcomes(breaker) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("free", [False, True])
+async def test_what_a_decorated_function_returns_to_be_awaited_counts_once_it_was(breaker, free):
+    if free:
+        breaker.metrics_only()
+
+    async def fetch(answer):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @breaker
+    def guarded(answer):
+        return fetch(answer)
+
+    pending = guarded("page")
+    assert outcomes(breaker) == (0, 0, 0)
+    assert await pending == "page"
+    assert outcomes(breaker) == (1, 0, 0)
+    with pytest.raises(ConnectionError):
+        await guarded(ConnectionError())
+    assert outcomes(breaker) == (1, 1, 0)
+
+
+async def test_a_future_that_a_decorated_function_returns_counts_as_it_ends(breaker):
+    future = asyncio.get_running_loop().create_future()
+    pending = breaker(lambda: future)()
+    future.set_exception(ConnectionError())
+    with pytest.raises(ConnectionError):
+        await pending
+    assert outcomes(breaker) == (0, 1, 0)
+
+
+def test_a_block_left_in_another_context_is_ignored(breaker):
+    contextvars.Context().run(breaker.__enter__)
+    breaker.__exit__(None, None, None)
+    gc.collect()
+    assert outcomes(breaker) == (0, 0, 1)
+
+
 def test_a_generator_function_cannot_be_decorated(breaker):
     def count():
         yield 1

@@ -115,6 +115,21 @@ def test_holds_a_place_for_a_block(run, clock):
     assert run(hold) == [0]
 
 
+@everywhere
+def test_a_block_waits_in_line_for_its_place(run, clock):
+    bulkhead = Bulkhead(1, max_queue=1, max_wait=9, clock=clock)
+    entered = []
+
+    async def hold():
+        async with bulkhead:
+            entered.append(clock.now())
+            await sleeper(clock, 2)()
+
+    run(hold, hold)
+    assert entered == [0.0, 2.0]
+    assert bulkhead.in_use == 0
+
+
 def test_a_call_that_raises_gives_its_place_up(clock):
     bulkhead = Bulkhead(1, clock=clock)
     for _ in range(3):
@@ -153,6 +168,26 @@ def test_threads_wait_in_line_by_a_manual_clock():
         thread.join()
     assert order == [0, 1, 2]
     assert (bulkhead.in_use, bulkhead.waiting, clock.sleepers) == (0, 0, 0)
+
+
+def test_a_thread_waits_by_the_machines_clock_as_well():
+    bulkhead, order = Bulkhead(1, max_queue=1, max_wait=60), []
+    with bulkhead:
+        thread = threading.Thread(target=bulkhead.call, args=(order.append, "second"))
+        thread.start()
+        while bulkhead.waiting == 0:
+            threading.Event().wait(0.001)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("max_wait", [1e-9, 0.002])
+def test_a_thread_is_refused_by_the_machines_clock_as_well(max_wait):
+    bulkhead = Bulkhead(1, max_queue=1, max_wait=max_wait)
+    with bulkhead, pytest.raises(BulkheadFullError, match="none ended within"):
+        bulkhead.call(int)
+    assert (bulkhead.in_use, bulkhead.waiting) == (0, 0)
 
 
 def test_a_thread_is_refused_once_it_has_waited_too_long(clock):

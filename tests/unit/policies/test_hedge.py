@@ -93,6 +93,13 @@ def test_ends_with_the_exception_of_the_last_that_failed(run, clock):
 
 
 @everywhere
+def test_of_two_that_end_at_once_the_one_that_answers_counts(run, clock):
+    slow = Slow(clock, (2, OSError("first")), (1, None))
+    assert run(Hedge(1, clock=clock), slow) == "answer 1"
+    assert slow.began == [0.0, 1.0]
+
+
+@everywhere
 def test_a_timeout_around_it_cancels_all(run, clock):
     slow = Slow(clock, (10, None), (10, None))
     with pytest.raises(AttemptTimeoutError):
