@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 import pytest
+import redis
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -21,6 +22,7 @@ from sluicegate import (
     RateLimiter,
     Retry,
 )
+from sluicegate.backends.redis import RedisRateLimiter
 from sluicegate.integrations.opentelemetry import instrument
 from sluicegate.testing import ManualClock
 
@@ -175,6 +177,12 @@ def test_an_event_tells_no_more_than_it_knows(clock, reader, provider):
     found = figures(reader)
     assert found["policy.events", "few", "rejected"] == 1
     assert ("retry.wait", "few", "") not in found
+
+
+def test_statistics_of_another_shape_are_left_out(clock, reader, provider):
+    limiter = RedisRateLimiter(redis.Redis(port=1), "1/s", name="fleet", clock=clock)
+    instrument(limiter, RateLimiter("1/s", name="api", clock=clock), meter_provider=provider)
+    assert {policy for _, policy, _ in figures(reader)} == {"api"}
 
 
 def test_after_close_nothing_is_watched(clock, reader, provider, caplog):

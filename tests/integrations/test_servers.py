@@ -11,12 +11,14 @@ import django.conf
 import flask
 import httpx2
 import pytest
+import redis.asyncio
 import uvicorn
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
 from fastapi import Depends, FastAPI
 
 from sluicegate import KeyedRateLimiter, RateLimiter, RateLimiterConfig
+from sluicegate.backends.redis import AsyncRedisRateLimiter
 from sluicegate.integrations import asgi, fastapi, wsgi
 from sluicegate.integrations import django as in_django
 from sluicegate.integrations import flask as in_flask
@@ -306,6 +308,32 @@ async def test_django_limits_a_view_that_is_awaited(clock):
         return HttpResponse("found")
 
     check([as_response(await search(AsyncRequestFactory().get("/"))) for _ in range(3)])
+
+
+def far_limiter(clock):
+    """An asynchronous limiter whose server is away, so that a tenth of the limit is let through: two."""
+    client = redis.asyncio.Redis(port=1, socket_timeout=0.1)
+    return AsyncRedisRateLimiter(client, "20/min", name="api", clock=clock)
+
+
+async def test_django_awaits_an_asynchronous_limiter(clock):
+    @in_django.rate_limit(far_limiter(clock))
+    async def search(request):
+        return HttpResponse("found")
+
+    responses = [await search(AsyncRequestFactory().get("/")) for _ in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+
+
+async def test_fastapi_awaits_an_asynchronous_limiter(clock):
+    app = FastAPI(dependencies=[Depends(fastapi.RateLimit(far_limiter(clock)))])
+    app.get("/")(lambda: "found")
+    assert [response.status_code for response in await thrice(app)] == [200, 200, 429]
+
+
+async def test_asgi_awaits_an_asynchronous_limiter(clock):
+    app = asgi.RateLimitMiddleware(hello, far_limiter(clock))
+    assert [response.status_code for response in await thrice(app)] == [200, 200, 429]
 
 
 def test_django_leaves_alone_whom_the_key_does():

@@ -116,6 +116,24 @@ def test_watch_prints_a_line_of_json_a_look():
     assert (row["name"], row["allowed_per_second"]) == ("api", 0.0)
 
 
+def test_watch_redraws_its_table_in_a_terminal_and_gives_the_cursor_back():
+    RateLimiter("1/s", shared="api").try_acquire()
+    arguments = ["watch", "--interval", "0.01", "--count", "2"]
+    shown = run(app, arguments, env={"FORCE_COLOR": "1"})
+    assert shown.exit_code == 0
+    hidden, given_back = shown.output.find("\x1b[?25l"), shown.output.rfind("\x1b[?25h")
+    assert 0 <= hidden < shown.output.find("api") < given_back
+
+
+def test_watch_ends_well_when_it_is_interrupted(monkeypatch):
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    RateLimiter("1/s", shared="api")
+    assert said("watch") == ""
+
+
 def test_watch_prints_tables_where_there_is_no_terminal():
     RateLimiter("1/s", shared="api").try_acquire()
     CircuitBreaker(shared="search")

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from datetime import timedelta
 
 import pytest
 from shared_workers import call_and_fail, fail_calls, probe_and_hang
@@ -61,6 +62,7 @@ def test_isolation_holds_for_all(clock):
 def test_another_configuration_is_refused_unless_it_is_adopted(clock):
     CircuitBreaker(failure_ratio=0.25, sampling_duration=5, shared="search", clock=clock)
     CircuitBreaker(failure_ratio=0.25, sampling_duration=5.0, shared="search", clock=clock)
+    CircuitBreaker(failure_ratio=0.25, sampling_duration=timedelta(seconds=5), shared="search", clock=clock)
     with pytest.raises(ConfigurationError, match="adopt=True"):
         CircuitBreaker(failure_ratio=0.5, shared="search", clock=clock)
     adopted = CircuitBreaker(shared="search", adopt=True, handle=OSError, clock=clock)

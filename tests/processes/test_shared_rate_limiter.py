@@ -78,6 +78,14 @@ def test_another_configuration_is_refused_unless_it_is_adopted(clock):
     assert not adopted.try_acquire()
 
 
+def test_to_adopt_what_is_not_there_yet_makes_it(clock):
+    made = RateLimiter("10/s;burst=5", shared="api", adopt=True, clock=clock)
+    found = RateLimiter("1/s", shared="api", adopt=True, clock=clock)
+    assert made.try_acquire(3)
+    assert found.peek(0).remaining == 2
+    assert found.configs == made.configs
+
+
 def test_the_same_quota_in_other_words_is_the_same_configuration(clock):
     RateLimiter(RateLimiterConfig(Fraction(1, 3), 0.1, burst=7), shared="api", clock=clock)
     again = RateLimiter(shared="api", clock=clock, adopt=True)

@@ -257,6 +257,15 @@ async def test_a_future_that_a_decorated_function_returns_counts_as_it_ends(brea
     assert outcomes(breaker) == (0, 1, 0)
 
 
+def test_blocks_of_two_breakers_may_end_in_any_order(build):
+    first, second = build(), build()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(OSError, OSError(), None)
+    assert (outcomes(first), outcomes(second)) == ((1, 0, 0), (0, 1, 0))
+
+
 def test_a_block_left_in_another_context_is_ignored(breaker):
     contextvars.Context().run(breaker.__enter__)
     breaker.__exit__(None, None, None)
