@@ -1,7 +1,7 @@
 """Print how many branches of the Python package the tests take, and fail where that is under 95 of 100.
 
-Reads what `coverage run` and `coverage combine` left. Lines are not counted in, as `coverage report` does: most
-are run by any test, and what is decided on the way is not.
+Reads what `coverage run` and `coverage combine` left. Lines are not counted in, unlike in `coverage report`:
+most are run by any test, and what is decided on the way is not.
 """
 
 import json
