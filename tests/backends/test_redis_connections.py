@@ -78,7 +78,7 @@ def _ask(limiter, sent):
 
 
 def test_a_child_of_a_fork_asks_by_connections_of_its_own(limiter_of):
-    limiter = limiter_of("1000/h")
+    limiter = limiter_of("1000/day")
     limiter.try_acquire("parent")
     fork = multiprocessing.get_context("fork")
     sent = fork.SimpleQueue()
