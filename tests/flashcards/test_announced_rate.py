@@ -2,6 +2,7 @@
 
 import random
 
+import httpcore2
 import httpx2
 
 from sluicegate import RateLimiter
@@ -25,7 +26,7 @@ TAIL = 40
 """Requests at the end, where the last retries wait alone."""
 
 
-class FarSide(httpx2.AsyncBaseTransport):
+class FarSide:
     """The embedded API some way off, on a clock of its own."""
 
     def __init__(self, api, clock):
@@ -35,9 +36,17 @@ class FarSide(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request):
         await pause(self._rng.uniform(0, LATENCY), self._clock)
         self.times.append(self._clock.now())
-        response = await self._api.handle_async_request(request)
+        body = b"".join([part async for part in request.stream])
+        url = f"http://far.side{request.url.target.decode()}"
+        asked = httpx2.Request("POST", url, headers=request.headers, content=body)
+        response = await self._api.handle_async_request(asked)
         await pause(self._rng.uniform(0, LATENCY), self._clock)
-        return response
+        return httpcore2.Response(
+            response.status_code, headers=response.headers.raw, content=await response.aread()
+        )
+
+    async def aclose(self):
+        pass
 
 
 async def test_the_announced_rate_is_used_to_98_percent_and_never_exceeded(tmp_path):
@@ -47,7 +56,7 @@ async def test_the_announced_rate_is_used_to_98_percent_and_never_exceeded(tmp_p
     items = [VocabularyItem(number, chr(0xAC00 + number), "noun") for number in range(1, 601)]
     settings = Settings(base_url="http://far.side/v1", rate=EMBEDDED_RATE)
     with TsvOutput(tmp_path / "cards.tsv") as output:
-        async with Api(settings, clock=clock, transport=far_side, rng=random.Random(1)) as source:
+        async with Api(settings, clock=clock, line=lambda: far_side, rng=random.Random(1)) as source:
             run = Run(items, source, output, Tally(), concurrency=20, window=200)
             assert await run.execute() is End.COMPLETED
     times = far_side.times[:-TAIL]

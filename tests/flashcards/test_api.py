@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 
+import httpcore2
 import httpx2
 import pytest
 
@@ -40,7 +41,7 @@ def failure(code, *, status=None, headers=None, message="no"):
     )
 
 
-class FarSide(httpx2.AsyncBaseTransport):
+class FarSide:
     """Answers each request with the next of its replies, the last of them over and over."""
 
     def __init__(self, clock, *replies):
@@ -51,6 +52,11 @@ class FarSide(httpx2.AsyncBaseTransport):
         self.arrive = None
 
     async def handle_async_request(self, request):
+        url = httpx2.URL(
+            scheme=request.url.scheme.decode(), host=request.url.host.decode(), raw_path=request.url.target
+        )
+        body = b"".join([part async for part in request.stream])
+        request = httpx2.Request(request.method.decode(), url, headers=request.headers, content=body)
         self.requests.append(request)
         self.times.append(self.clock.now())
         if self.arrive is not None:
@@ -60,7 +66,10 @@ class FarSide(httpx2.AsyncBaseTransport):
             reply = reply(request)
         if isinstance(reply, Exception):
             raise reply
-        return httpx2.Response(reply.status_code, headers=reply.headers, content=reply.content)
+        return httpcore2.Response(reply.status_code, headers=reply.headers.raw, content=reply.content)
+
+    async def aclose(self):
+        pass
 
 
 @pytest.fixture
@@ -78,13 +87,13 @@ async def until(condition):
 
 def api_of(clock, far_side, **settings):
     settings = {"base_url": "http://far.side/v1", "rate": "inf/s"} | settings
-    return Api(Settings(**settings), clock=clock, transport=far_side, rng=random.Random(1))
+    return Api(Settings(**settings), clock=clock, line=lambda: far_side, rng=random.Random(1))
 
 
 async def test_a_call_posts_its_body_with_the_key_and_reads_the_answer(clock):
     far_side = FarSide(clock)
     loaded = Settings.load({"base_url": "http://far.side/v1"}, {"FLASHCARDS_API_KEY": "sk-secret"})
-    async with Api(loaded, clock=clock, transport=far_side) as api:
+    async with Api(loaded, clock=clock, line=lambda: far_side) as api:
         assert await api.nuance(ITEM) == NUANCE
     (request,) = far_side.requests
     assert (request.method, str(request.url)) == ("POST", "http://far.side/v1/chat/completions")
@@ -118,9 +127,9 @@ async def test_a_final_refusal_is_asked_once(clock, code, under_200):
         failure(500),
         failure(503),
         failure(502, status=200),
-        httpx2.ReadTimeout("late"),
-        httpx2.ConnectError("refused"),
-        httpx2.RemoteProtocolError("cut"),
+        httpcore2.ReadTimeout("late"),
+        httpcore2.ConnectError("refused"),
+        httpcore2.RemoteProtocolError("cut"),
     ],
     ids=["408", "429", "500", "503", "502 under 200", "timeout", "refused", "cut"],
 )
@@ -135,7 +144,7 @@ async def test_what_may_pass_is_sent_up_to_the_limit(clock, reply):
 
 
 async def test_an_answer_after_a_fault_is_as_good_as_any(clock):
-    far_side = FarSide(clock, failure(503), httpx2.ReadError("cut"), stage1())
+    far_side = FarSide(clock, failure(503), httpcore2.ReadError("cut"), stage1())
     async with api_of(clock, far_side) as api:
         assert await api.nuance(ITEM) == NUANCE
     assert (api.tally.retries, api.tally.server_errors, api.tally.connection_errors) == (2, 1, 1)
@@ -290,8 +299,8 @@ async def test_a_reply_without_end_is_cut_off(clock, monkeypatch):
         (failure(500), True),
         (failure(408), True),
         (failure(502, status=200), True),
-        (httpx2.ReadTimeout("late"), True),
-        (httpx2.ConnectError("refused"), True),
+        (httpcore2.ReadTimeout("late"), True),
+        (httpcore2.ConnectError("refused"), True),
         (failure(429), False),
         (failure(400), False),
     ],
@@ -404,11 +413,11 @@ async def test_once_closing_nothing_more_is_sent_and_nothing_more_is_waited_for(
 
 
 async def test_no_error_shows_the_key_the_far_side_echoed(clock):
-    far_side = FarSide(clock, failure(400, message="bad key sk-secret"), httpx2.ConnectError("sk-secret"))
+    far_side = FarSide(clock, failure(400, message="bad key sk-secret"), httpcore2.ConnectError("sk-secret"))
     loaded = Settings.load(
         {"base_url": "http://far.side", "max_attempts": 1}, {"FLASHCARDS_API_KEY": "sk-secret"}
     )
-    async with Api(loaded, tally=Tally(), clock=clock, transport=far_side) as api:
+    async with Api(loaded, tally=Tally(), clock=clock, line=lambda: far_side) as api:
         for kind in (APIError, UnansweredError):
             with pytest.raises(kind) as caught:
                 await api.nuance(ITEM)

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import httpx2
-
 from sluicegate import (
     APIError,
     AttemptTimeoutError,
@@ -34,7 +32,7 @@ from sluicegate import (
 from . import _stage1, _stage2
 from ._announced import read_announcement
 from ._cache_keys import cards_key, nuance_key
-from ._connection import Connection
+from ._connection import Connection, Line
 from ._failures import recovery, structured
 from ._flights import Flights
 from ._hold import Admission, Clock
@@ -89,7 +87,7 @@ class Api:
         cache_only: whether no request is made: what is not in the cache is missing.
         clock: for tests; limits, breaks and retries wait on it.
         rng: for tests; draws the jitter of retries.
-        transport: for tests; takes the place of the network.
+        line: for tests; makes what takes the place of a connection.
         telemetry: told of stages, attempts and tokens.
         record: told of attempts; keeps answers where there is no cache.
 
@@ -114,7 +112,7 @@ class Api:
         cache_only: bool = False,
         clock: Clock | None = None,
         rng: random.Random | None = None,
-        transport: httpx2.AsyncBaseTransport | None = None,
+        line: Callable[[], Line] | None = None,
         telemetry: Telemetry = SILENT,
         record: RunRecord = UNRECORDED,
     ) -> None:
@@ -143,7 +141,7 @@ class Api:
         self._refused_last = False
         self._recovery = recovery(settings.max_attempts, clock, rng)
         self._guarded = Pipeline(self.breaker, Timeout(settings.timeout, clock=clock), name="api")
-        self._connection = Connection(settings, base_url=base_url, transport=transport)
+        self._connection = Connection(settings, base_url=base_url, line=line)
 
     async def __aenter__(self) -> Self:
         await self._connection.__aenter__()
