@@ -3,10 +3,13 @@
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from sluicegate.flashcards import commands
 from sluicegate.flashcards.cli import app
 
 WORDS = "position,term,type\n1,내가,pronoun\n2,그,n\n3,안,adv\n"
@@ -27,6 +30,7 @@ def files(folder):
 
 def test_help_loads_nothing_of_what_does_the_work():
     heavy = {"asyncio", "genanki", "httpx2", "json", "sluicegate._native", "sqlalchemy", "ssl", "uvicorn"}
+    heavy |= {f"sluicegate.flashcards.commands._{name}" for name in ("process", "cache", "flags")}
     script = f"""
 import sys
 before = set(sys.modules)
@@ -37,6 +41,21 @@ print(*sorted({heavy} & (set(sys.modules) - before)), file=sys.stderr)
     shown = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert "Usage: " in shown.stdout
     assert shown.stderr.split() == []
+
+
+def test_the_help_tells_of_every_command_what_the_command_tells_of_itself():
+    group = typer.main.get_command(app)
+    modules = {path.stem[1:] for path in Path(commands.__file__).parent.glob("_[a-eg-z]*.py")}
+    assert set(group.commands) == modules - {"_init__"}
+    for name, command in group.commands.items():
+        built = command.make_context(name, [], resilient_parsing=True).command
+        assert built.help.partition("\n\n")[0].replace("\n", " ") == command.help
+
+
+def test_a_command_that_is_not_there_is_usage():
+    result = flashcards("proces")
+    assert result.exit_code == 2
+    assert "Did you mean 'process'?" in result.stderr
 
 
 def test_a_missing_file_is_usage(tmp_path):

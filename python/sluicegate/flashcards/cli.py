@@ -1,25 +1,59 @@
-"""The `flashcards` command: its groups, of which each has a module in `commands`.
+"""The `flashcards` command: its commands and groups, of which each has a module in `commands`.
 
-What does the work is imported when a command runs, so that help and completion come at once.
+A command is built when it is run, and what does its work is imported then, so that help and completion come
+at once.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+import importlib
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from .commands import _cache, _config, _db, _doctor, _export, _process, _quarantine, _serve
+_CARDS = "Cards"
+_STATE = "Settings and state"
+_COMMANDS = {
+    "process": (_CARDS, "Make the cards of every word in FILE."),
+    "export": (_CARDS, "Write the cards of a run that is kept, without asking for anything."),
+    "serve": (
+        _CARDS,
+        "Serve the API on this machine, with a true limit and faults on purpose, until told to stop.",
+    ),
+    "doctor": (
+        _STATE,
+        "Check the native core, the settings, the key, the network, the cache and the database.",
+    ),
+    "cache": (_STATE, "The answers that are kept."),
+    "db": (_STATE, "The database that runs are kept in."),
+    "quarantine": (_STATE, "The words that failed too often, and are skipped."),
+    "config": (_STATE, "The settings, and where each comes from."),
+}
+
+
+class _Command(TyperCommand):
+    """Stands for a command until it is run or asked for its own help: its name, and its help in a line."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        module = importlib.import_module(f".commands._{self.name}", __package__)
+        return typer.main.get_command(module.app).make_context(info_name, args, parent=parent, **extra)
+
+
+class _Commands(TyperGroup):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name, (panel, text) in _COMMANDS.items():
+            self.add_command(_Command(name, help=text, rich_help_panel=panel))
+
 
 app = typer.Typer(
     name="flashcards",
+    cls=_Commands,
     help="Study cards from a Korean vocabulary, through an API that is limited and paid for.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-
-_CARDS = "Cards"
-_STATE = "Settings and state"
 
 
 def _version(wanted: bool) -> None:
@@ -37,13 +71,3 @@ def main(
     ] = False,
 ) -> None:
     """Study cards from a Korean vocabulary, through an API that is limited and paid for."""
-
-
-app.command(rich_help_panel=_CARDS)(_process.process)
-app.command(rich_help_panel=_CARDS)(_export.export)
-app.command(rich_help_panel=_CARDS)(_serve.serve)
-app.command(rich_help_panel=_STATE)(_doctor.doctor)
-app.add_typer(_cache.app, name="cache", rich_help_panel=_STATE)
-app.add_typer(_db.app, name="db", rich_help_panel=_STATE)
-app.add_typer(_quarantine.app, name="quarantine", rich_help_panel=_STATE)
-app.add_typer(_config.app, name="config", rich_help_panel=_STATE)

@@ -9,7 +9,7 @@ import typer
 
 from ._flags import with_settings
 
-app = typer.Typer(help="The settings, and where each comes from.", no_args_is_help=True)
+app = typer.Typer(help="The settings, and where each comes from.", no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

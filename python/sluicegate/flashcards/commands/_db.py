@@ -9,7 +9,7 @@ import typer
 
 from ._flags import with_settings
 
-app = typer.Typer(help="The database that runs are kept in.", no_args_is_help=True)
+app = typer.Typer(help="The database that runs are kept in.", no_args_is_help=True, add_completion=False)
 
 _Config = Annotated[Path | None, typer.Option(envvar="FLASHCARDS_CONFIG", help="A TOML file with settings.")]
 _Json = Annotated[bool, typer.Option("--json", help="As one JSON object on stdout.")]

@@ -9,7 +9,10 @@ import typer
 
 from ._flags import with_settings
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 @with_settings("API", "Cache", "Database")
 def doctor(
     *,

@@ -11,7 +11,10 @@ from sluicegate.flashcards._format import Format
 
 from ._flags import with_settings
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 @with_settings("Database")
 def export(
     format: Annotated[Format, typer.Argument(metavar="tsv|jsonl|apkg", help="The form of the cards.")],

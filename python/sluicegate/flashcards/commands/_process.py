@@ -14,7 +14,10 @@ from ._flags import with_settings, within
 _WORDS = "Words"
 _DISPLAY = "Display"
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 @with_settings()
 def process(
     file: Annotated[

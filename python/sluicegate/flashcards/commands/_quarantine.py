@@ -9,7 +9,9 @@ import typer
 
 from ._flags import with_settings
 
-app = typer.Typer(help="The words that failed too often, and are skipped.", no_args_is_help=True)
+app = typer.Typer(
+    help="The words that failed too often, and are skipped.", no_args_is_help=True, add_completion=False
+)
 
 _Config = Annotated[Path | None, typer.Option(envvar="FLASHCARDS_CONFIG", help="A TOML file with settings.")]
 _Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]

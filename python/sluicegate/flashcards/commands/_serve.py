@@ -11,6 +11,8 @@ from sluicegate.flashcards._setting_values import parse_rate
 
 from ._flags import within
 
+app = typer.Typer(add_completion=False)
+
 
 def _rate(text: str) -> str:
     try:
@@ -29,6 +31,7 @@ def _faults(text: str) -> str:
     return text
 
 
+@app.command()
 def serve(
     *,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
