@@ -13,7 +13,7 @@ from sluicegate import (
     RecoveryAction,
     ServerError,
 )
-from sluicegate.flashcards._failures import FailedWord, recovery, structured
+from sluicegate.flashcards._failures import FailedWord, is_misaddressed, recovery, structured
 from sluicegate.flashcards._vocabulary import VocabularyItem
 from sluicegate.flashcards._wire import ReplyError, UnansweredError
 from sluicegate.testing import ManualClock
@@ -83,6 +83,26 @@ async def test_what_no_wait_helps_is_given_up_at_once(error):
 def test_a_word_is_invalid_where_the_far_side_makes_no_sense_of_what_was_asked(error, invalid):
     word = FailedWord.of(ITEM, str(error), structured(error))
     assert word.is_invalid is invalid
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "expected"),
+    [
+        (400, "@preset/nuance-creator is not a valid model ID", True),
+        (400, "The model `x` does not exist or you do not have access to it.", True),
+        (400, "no such model; there are a and b", True),
+        (400, "Preset nuance-creator not found", True),
+        (400, "Unknown model: x", True),
+        (400, "Invalid value: this model takes at most 8,192 tokens", False),
+        (400, "term must be a text of 1 to 200 characters", False),
+        (404, "", True),
+        (405, "", True),
+        (422, "no such model", False),
+        (500, "no such model", False),
+    ],
+)
+def test_an_error_that_speaks_of_the_model_or_the_address_speaks_of_every_word(status, message, expected):
+    assert is_misaddressed(APIError(status, f"{status}: {message}")) is expected
 
 
 def test_a_word_that_is_only_missing_from_the_cache_has_no_category():

@@ -133,6 +133,9 @@ async def test_a_word_that_fails_is_told_with_its_category_and_stops_no_other(
         (APIError(401, "401: who?"), End.REFUSED),
         (APIError(402, "402: pay"), End.REFUSED),
         (APIError(403, "403: no"), End.REFUSED),
+        (InvalidRequestError(404, "404: no endpoints found"), End.MISADDRESSED),
+        (InvalidRequestError(405, "405: use GET"), End.MISADDRESSED),
+        (InvalidRequestError(400, "400: no such model"), End.MISADDRESSED),
         (OutageError("still out of order"), End.OUTAGE),
     ],
 )

@@ -10,6 +10,7 @@ from sluicegate import ErrorCategory
 from sluicegate.flashcards._failures import FailedWord
 from sluicegate.flashcards._settings import Settings
 from sluicegate.flashcards._stage2 import Card, Cards
+from sluicegate.flashcards._stats import described
 from sluicegate.flashcards._vocabulary import VocabularyItem
 from sluicegate.flashcards.cli import app
 from sluicegate.flashcards.store import Store
@@ -108,7 +109,8 @@ def test_the_quarantine_is_listed_and_opened(url, store):
     assert (result.exit_code, result.stdout) == (0, "1 word let out; the next run asks for them\n")
     result = flashcards(url, "quarantine", "retry", "--json")
     assert json.loads(result.stdout) == {"released": 1, "unknown": []}
-    assert flashcards(url, "quarantine", "list").stdout == ""
+    result = flashcards(url, "quarantine", "list")
+    assert (result.stdout, result.stderr) == ("", "flashcards: no word is in quarantine\n")
 
 
 def test_a_term_that_is_not_in_quarantine_is_named(url, store):
@@ -130,9 +132,30 @@ def test_the_database_is_made_and_says_what_it_holds(url, tmp_path):
     assert told["runs"]["outage"] == 1
     assert told["words"] == {"pending": 1, "in progress": 0, "done": 1, "failed": 1, "quarantined": 0}
     assert (told["quarantine"], told["last_run"]["run"], told["pool"]["checked_out"]) == (1, 1, 0)
+    assert flashcards(url, "db", "stats").stdout.splitlines() == [
+        f"database    {url}",
+        "schema      revision 0003",
+        "runs        1: 1 outage",
+        "words       3: 1 pending, 1 done, 1 failed",
+        "attempts    0 sent, 0 of them failed",
+        "quarantine  1 word",
+        "last run    number 1 of words.csv, outage: 1 of 3 words done",
+        "connections 1 open of 5 kept and 10 more under load; taken 3 times, at most 1 at once",
+    ]
+
+
+def test_an_empty_database_says_so(url):
     lines = flashcards(url, "db", "stats").stdout.splitlines()
-    assert lines[0] == f"database    {url}"
-    assert "1 outage" in lines[2]
+    assert lines[2:4] == ["runs        0", "words       0"]
+    assert not any("last run" in line for line in lines)
+
+
+def test_a_pool_that_was_short_of_connections_is_told_of():
+    pool = {"open": 1, "size": 1, "overflow": 0, "checkouts": 9, "most_checked_out": 1}
+    pool |= {"waits": 2, "waited_seconds": 3.2, "recycled": 1, "invalidated": 1}
+    stats = {"database": "", "schema": "", "runs": {}, "words": {}, "quarantine": 0, "last_run": None}
+    told = dict(described({**stats, "attempts": {"sent": 0, "failed": 0}, "pool": pool}))
+    assert "waited for 2 times, 3 s in all; replaced: 1 by age, 1 broken" in told["connections"]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def change(path, statement, *values):
         return connection.execute(statement, values).fetchall()
 
 
-@pytest.mark.parametrize("state", ["interrupted", "refused", "outage", "budget"])
+@pytest.mark.parametrize("state", ["interrupted", "refused", "misaddressed", "outage", "budget"])
 def test_a_run_that_was_not_completed_is_gone_on_with(store, state):
     first = run_once(store, {0: CARDS, 3: CARDS, 4: failed(4)}, state)
     run = begin(store)

@@ -7,6 +7,7 @@ altogether stops the run; what makes no sense to the far side is never sent agai
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,7 +26,15 @@ QUARANTINED = "quarantined"
 _UNSENT = frozenset({"not_in_cache", QUARANTINED, "circuit_open", "circuit_isolated"})
 
 _ABOUT_THE_WORD = frozenset({400, 413, 422})
-"""Statuses that speak of what was asked; a 404 or 405 speaks of where it was asked."""
+"""Statuses that speak of what was asked."""
+
+_ABOUT_THE_ADDRESS = frozenset({404, 405})
+
+_NO_SUCH_MODEL = re.compile(
+    r"\b(?:no such|unknown|invalid|unsupported) (?:model|preset)\b|\bnot a valid (?:model|preset)\b"
+    r"|\b(?:model|preset)\b[^.;]{0,100}\b(?:not found|does not exist|is not (?:available|supported|valid))\b",
+    re.IGNORECASE,
+)
 
 
 def recovery(
@@ -58,6 +67,19 @@ def structured(error: BaseException) -> StructuredError:
         # No other word would fare better, as with a key that is not accepted.
         return _structured(error, ErrorCategory.AUTHENTICATION, "payment_required")
     return StructuredError.from_exception(error)
+
+
+def is_misaddressed(error: BaseException) -> bool:
+    """Whether the far side says that there is no such address or model: then no other word would fare better.
+
+    Examples:
+        >>> is_misaddressed(APIError(400, "400: @preset/x is not a valid model ID"))
+        True
+    """
+    if not isinstance(error, APIError):
+        return False
+    told = error.status_code == 400 and _NO_SUCH_MODEL.search(str(error)) is not None
+    return told or error.status_code in _ABOUT_THE_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sluicegate import APIError, AttemptTimeoutError, CircuitOpenError, ErrorCat
 
 from ._api import InterruptedCallError, NotKeptError
 from ._aside import CardWriter
-from ._failures import FailedWord, structured
+from ._failures import FailedWord, is_misaddressed, structured
 from ._log import LOG
 from ._outage import OutageError
 from ._run_record import UNRECORDED, RunRecord
@@ -31,6 +31,8 @@ class End(enum.Enum):
     INTERRUPTED = "interrupted"
     REFUSED = "refused"
     """By the far side: 401, 402 or 403."""
+    MISADDRESSED = "misaddressed"
+    """There is no such address or model: 404, 405, or a 400 that says so."""
     OUTAGE = "outage"
     BUDGET = "budget"
     """The tokens it may spend are spent."""
@@ -197,6 +199,9 @@ class Run:
 
     def _failed_word(self, item: VocabularyItem, error: Exception) -> FailedWord:
         """Give a word up; where the far side refuses us altogether, stop the run instead."""
+        if is_misaddressed(error):
+            self.stop(End.MISADDRESSED, str(error))
+            raise InterruptedCallError from error
         found = structured(error)
         if found.category is ErrorCategory.AUTHENTICATION:
             self.stop(End.REFUSED, str(error))

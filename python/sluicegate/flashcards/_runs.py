@@ -21,6 +21,7 @@ from ._job import STDIN, Exit, StorageError, UsageError, told
 from ._log import logged
 from ._one_line import shown
 from ._settings import Settings, users_config
+from ._stats import counted, described
 from ._summary import say
 
 if TYPE_CHECKING:
@@ -39,11 +40,8 @@ def tell_stats(flags: Mapping[str, object], config: Path | None, *, as_json: boo
         if as_json:
             print(json.dumps(stats))
             return Exit.OK
-        for name, value in stats.items():
-            text = value
-            if isinstance(value, dict):
-                text = ", ".join(f"{count} {what}" for what, count in value.items() if what != "words")
-            print(f"{name:11} {'-' if text is None else text}")
+        for name, text in described(stats):
+            print(f"{name:11} {text}")
         return Exit.OK
 
     return _told(tell)
@@ -75,10 +73,12 @@ def list_quarantine(flags: Mapping[str, object], config: Path | None, *, as_json
             words = store.quarantined()
         if as_json:
             print(json.dumps([_as_json(word) for word in words], ensure_ascii=False))
-        else:
-            for word in words:
-                runs = f"{word.failures} run{'s' * (word.failures != 1)}"
-                print(f"{word.position}\t{shown(word.term)}\t{word.type}\t{runs}\t{shown(word.reason)}")
+            return Exit.OK
+        for word in words:
+            runs = counted(word.failures, "run")
+            print(f"{word.position}\t{shown(word.term)}\t{word.type}\t{runs}\t{shown(word.reason)}")
+        if not words:
+            say(Console(stderr=True), "flashcards: no word is in quarantine")
         return Exit.OK
 
     return _told(tell)
@@ -97,7 +97,7 @@ def release_quarantine(
         if as_json:
             print(json.dumps({"released": count, "unknown": unknown}, ensure_ascii=False))
         else:
-            print(f"{count} word{'s' * (count != 1)} let out; the next run asks for them")
+            print(f"{counted(count, 'word')} let out; the next run asks for them")
         if unknown:
             names = ", ".join(map(shown, unknown))
             print(f"flashcards: not in quarantine: {names}; see flashcards quarantine list", file=sys.stderr)

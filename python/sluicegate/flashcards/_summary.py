@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from . import _stage1, _stage2
 from ._degraded import Degraded
 from ._failures import FailedWord
 from ._one_line import shown
@@ -26,6 +27,8 @@ MAX_LISTED = 20
 
 _REMEDIES = {
     End.INTERRUPTED: "the same command goes on where it stopped",
+    End.MISADDRESSED: f"check base_url, and that the API knows {_stage1.MODEL} and {_stage2.MODEL}; "
+    "the same command then goes on where it stopped",
     End.REFUSED: "check the key, its credit and its rights; the same command then goes on where it stopped",
     End.OUTAGE: "the same command goes on where it stopped, once the API is back",
 }

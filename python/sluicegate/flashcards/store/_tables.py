@@ -20,6 +20,7 @@ class RunState(enum.StrEnum):
     COMPLETED = "completed"
     INTERRUPTED = "interrupted"
     REFUSED = "refused"
+    MISADDRESSED = "misaddressed"
     OUTAGE = "outage"
     BUDGET = "budget"
 
