@@ -7,12 +7,14 @@ from contextlib import closing
 import pytest
 from typer.testing import CliRunner
 
+from sluicegate.flashcards._failures import FailedWord
 from sluicegate.flashcards._forecast import foresee, seconds_of
 from sluicegate.flashcards._settings import Settings
 from sluicegate.flashcards._tokens import FIRST_ESTIMATE, Tokens
 from sluicegate.flashcards._vocabulary import VocabularyItem
 from sluicegate.flashcards._wire import request_body
 from sluicegate.flashcards.cli import app
+from sluicegate.flashcards.store import Store
 
 PAID = {"base_url": "http://far.side/v1"}
 
@@ -65,6 +67,54 @@ def test_a_word_whose_second_stage_is_missing_asks_that_alone(words, server, hom
 def test_looking_makes_no_cache(words, server, home):
     foretold(words, server)
     assert not (home / "cache").exists()
+
+
+def test_what_the_run_to_be_gone_on_with_has_is_not_asked_again(words, server, tmp_path):
+    kept = ("--database-url", f"sqlite:///{tmp_path}/runs.db", "--no-cache")
+    budget = ("--token-budget", "4000", "--concurrency", "2")
+    result = flashcards(words, "--base-url", server.base_url, "--rate", "inf", "--json", *kept, *budget)
+    done = json.loads(result.stdout)["done"]
+    assert 0 < done < 20
+    before = (tmp_path / "runs.db").read_bytes()
+    told = foretold(words, server, *kept)
+    assert (told["run"], told["from_run"], told["words"]) == (1, done, 20)
+    started = server.stats.requests
+    calls = told["calls"]["total"]
+    assert calls <= 2 * (20 - done)
+    assert (tmp_path / "runs.db").read_bytes() == before
+    result = flashcards(words, "--base-url", server.base_url, "--dry-run", *kept)
+    assert f"{done} from run 1" in result.stderr
+    assert foretold(words, server, *kept, "--no-resume")["calls"]["total"] == 40
+    assert flashcards(words, "--base-url", server.base_url, "--rate", "inf", *kept).exit_code == 0
+    assert server.stats.requests - started == calls
+
+
+def test_a_word_in_quarantine_is_told_as_skipped(words, server, tmp_path):
+    url = f"sqlite:///{tmp_path}/runs.db"
+    with Store(Settings(database_url=url), {}) as store:
+        item = VocabularyItem(3, "물3", "noun")
+        run = store.begin("words.csv", server.base_url, "1", [item])
+        run.end(0, FailedWord(item, "400: no", by_api=True, code="invalid_request", is_invalid=True))
+        run.finish("completed", 1)
+    told = foretold(words, server, "--database-url", url)
+    assert (told["skipped"], told["run"], told["calls"]["total"]) == (1, None, 38)
+    result = flashcards(words, "--base-url", server.base_url, "--dry-run", "--database-url", url)
+    assert "1 skipped in quarantine" in result.stderr
+
+
+def test_looking_makes_no_database(words, server, tmp_path):
+    foretold(words, server, "--database-url", f"sqlite:///{tmp_path}/deep/runs.db")
+    assert not (tmp_path / "deep").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no database" * 100])
+def test_a_database_that_says_nothing_counts_for_nothing(words, server, tmp_path, content):
+    path = tmp_path / "runs.db"
+    path.write_bytes(content)
+    arguments = ("--base-url", server.base_url, "--dry-run", "--json", "--database-url", f"sqlite:///{path}")
+    told = json.loads(flashcards(words, *arguments).stdout)
+    assert told["calls"]["total"] == 40
+    assert told["degraded"] == (["database"] if content else [])
 
 
 def test_a_word_that_comes_twice_is_asked_once_where_answers_are_kept():

@@ -81,6 +81,19 @@ def test_killed_at_any_instant_only_unfinished_words_repeat_without_a_cache(word
             assert rows(path, "SELECT state FROM runs") == [("completed",)]
 
 
+def test_what_a_run_without_a_cache_was_answered_serves_it_with_one(words, database):
+    kept = ("--database-url", f"sqlite:///{database}")
+    with EmbeddedServer(rate="inf/s", faults="slow=1,slow_seconds=0.02") as server:
+        assert stop_at(words, server, 31, signal.SIGKILL, *kept, "--no-cache") == -signal.SIGKILL
+        [(answers,)] = rows(database, "SELECT COUNT(*) FROM answers")
+        [(done,)] = rows(database, "SELECT COUNT(*) FROM words WHERE state = 'done'")
+        assert answers > 2 * done
+        _, told = process(words, server, *kept)
+        assert (told["resumed"], told["requests"]) == (done, 2 * WORDS - answers)
+        _, told = process(words, server, *kept, "--no-resume")
+    assert told["requests"] == 2 * done  # the rest was kept on its way
+
+
 def test_an_interrupted_run_is_gone_on_with_and_says_so(words, database):
     kept = ("--no-cache", "--database-url", f"sqlite:///{database}")
     with EmbeddedServer(rate="inf/s", faults="slow=1,slow_seconds=0.02") as server:

@@ -144,6 +144,16 @@ def test_the_database_is_made_and_says_what_it_holds(url, tmp_path):
     ]
 
 
+def test_old_runs_are_forgotten_when_asked_for(url, store):
+    for _ in range(2):
+        keep(store, {0: CARDS})
+    result = flashcards(url, "db", "prune")
+    assert (result.exit_code, result.stdout) == (0, "0 runs with 0 words forgotten, 2 runs kept\n")
+    result = flashcards(url, "db", "prune", "--older-than", "0", "--json")
+    assert json.loads(result.stdout) == {"runs": 1, "words": 3, "kept": 1}
+    assert flashcards(url, "db", "prune", "--older-than", "-1").exit_code == 2
+
+
 def test_an_empty_database_says_so(url):
     lines = flashcards(url, "db", "stats").stdout.splitlines()
     assert lines[2:4] == ["runs        0", "words       0"]
@@ -160,7 +170,14 @@ def test_a_pool_that_was_short_of_connections_is_told_of():
 
 @pytest.mark.parametrize(
     "command",
-    [("db", "stats"), ("db", "migrate"), ("quarantine", "list"), ("quarantine", "retry"), ("export", "tsv")],
+    [
+        ("db", "stats"),
+        ("db", "migrate"),
+        ("db", "prune"),
+        ("quarantine", "list"),
+        ("quarantine", "retry"),
+        ("export", "tsv"),
+    ],
 )
 def test_a_database_that_cannot_be_used_is_storage_and_a_url_without_sense_configuration(command, tmp_path):
     (tmp_path / "file").write_text("")

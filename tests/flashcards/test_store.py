@@ -14,11 +14,20 @@ from sluicegate.flashcards._failures import FailedWord
 from sluicegate.flashcards._settings import Settings
 from sluicegate.flashcards._stage2 import Card, Cards
 from sluicegate.flashcards._vocabulary import VocabularyItem
-from sluicegate.flashcards.store import Database, Store, StoredRun, StoreError, _owners, default_path
+from sluicegate.flashcards.store import (
+    Database,
+    Pruned,
+    Store,
+    StoredRun,
+    StoreError,
+    _owners,
+    default_path,
+)
 from sluicegate.flashcards.store._owners import is_alive
 
 ITEMS = [VocabularyItem(number, f"물{number}", "noun") for number in range(1, 11)]
 CARDS = Cards((Card("Scene", "primer", "front\t", "back" * 500, "tag", ""),), 1)
+DAY = 86_400
 
 
 @pytest.fixture
@@ -381,3 +390,70 @@ def test_a_connection_that_broke_is_not_counted_as_recycled(settings):
             pass
         stats = database.pool.stats()
         assert (stats.invalidated, stats.recycled, stats.open) == (1, 0, 1)
+
+
+def age(path, *runs, days=31):
+    """Make runs look as if nobody had worked on them for so long."""
+    change(
+        path, f"UPDATE runs SET seen_at = seen_at - ? WHERE id IN ({', '.join(map(str, runs))})", days * DAY
+    )
+
+
+def left(path):
+    return [run for (run,) in change(path, "SELECT id FROM runs ORDER BY id")]
+
+
+def test_old_runs_that_nothing_needs_are_forgotten_with_all_they_hold(store, path):
+    for _ in range(3):
+        run_once(store, {0: CARDS})
+    change(path, "INSERT INTO answers VALUES (1, 'key', 'value')")
+    change(path, "INSERT INTO attempts VALUES (1, 1, 'stage1', '물1', 'noun', 0, 0, NULL)")
+    age(path, 1, 3)
+    assert store.prune(30 * DAY) == Pruned(runs=1, words=10, kept=2)
+    assert left(path) == [2, 3]
+    for table in ("words", "answers", "attempts"):
+        assert change(path, f"SELECT COUNT(*) FROM {table} WHERE run_id = 1") == [(0,)]
+    assert store.prune(30 * DAY) == Pruned(runs=0, words=0, kept=2)
+
+
+def test_the_last_run_stays_however_old_it_is(store, path):
+    run_once(store, {0: CARDS})
+    age(path, 1)
+    assert store.prune(0).runs == 0
+
+
+def test_a_run_that_would_be_gone_on_with_stays(store, path):
+    run_once(store, {0: CARDS}, "outage")
+    other = begin(store, items=ITEMS[:2])
+    other.finish("completed", 0)
+    age(path, 1, 2)
+    assert store.prune(30 * DAY).runs == 0
+    again = begin(store)
+    assert (again.run_id, again.resumed) == (1, 1)
+    again.close()
+
+
+def test_a_run_that_a_later_one_of_the_same_words_stands_before_is_forgotten(store, path):
+    run_once(store, {0: CARDS}, "outage")
+    run = begin(store, resume=False)
+    run.finish("completed", 0)
+    age(path, 1)
+    assert store.prune(30 * DAY).runs == 1
+    assert left(path) == [2]
+
+
+def test_a_run_on_which_a_process_works_stays(store, path):
+    for _ in range(2):
+        begin(store, resume=False).close()
+    age(path, 1)
+    host = _owners.this_process().rpartition(":")[0]
+    change(path, "UPDATE runs SET owner = ?", f"{host}:{os.getppid()}")
+    assert store.prune(30 * DAY).runs == 0
+
+
+def test_quarantine_outlives_the_run(store, path):
+    run_once(store, {0: failed(0, is_invalid=True)})
+    run_once(store, {1: CARDS})
+    age(path, 1)
+    assert store.prune(30 * DAY).runs == 1
+    assert [word.term for word in store.quarantined()] == ["물1"]

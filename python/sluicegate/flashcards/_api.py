@@ -39,7 +39,7 @@ from ._hold import Admission, Clock
 from ._latencies import Latencies
 from ._log import LOG
 from ._outage import Outages
-from ._run_record import UNRECORDED, RunRecord
+from ._run_record import UNRECORDED, KeptAnswers, RunRecord
 from ._settings import Settings
 from ._stage1 import WordNuance
 from ._stage2 import Cards
@@ -205,7 +205,7 @@ class Api:
 
     async def _ask(self, call: _Call, read: Callable[[str], T]) -> T:
         """Read what is kept, or make a call and read its reply; one of no use is asked for once more."""
-        kept = None if self._kept is None else self._kept.get(call.key)
+        kept = None if self._kept is None else await self._found(self._kept, call.key)
         if kept is not None:
             # One that an older reader took and this one does not is asked for anew.
             with contextlib.suppress(ReplyError):
@@ -217,6 +217,15 @@ class Api:
                 return await self._reply(call, read)
             except ReplyError:
                 return await self._reply(call, read)
+
+    async def _found(self, answers: KeptAnswers, key: bytes) -> str | None:
+        """Look an answer up; one that the run had before it had this cache goes into it."""
+        kept = answers.get(key)
+        if kept is None:
+            kept = self._record.answered(key)
+            if kept is not None:
+                await answers.keep(key, kept)
+        return kept
 
     async def _reply(self, call: _Call, read: Callable[[str], T]) -> T:
         try:

@@ -9,9 +9,9 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -26,11 +26,15 @@ from ._job import Exit, Job, UsageError, opened_cache, settings_of, told, vocabu
 from ._progress import span
 from ._settings import Settings
 from ._stage1 import WordNuance
+from ._stored import looked_into
 from ._summary import say, say_list
 from ._tokens import FIRST_ESTIMATE, asked
 from ._vocabulary import BadRow, VocabularyItem
 from ._wire import ReplyError, Usage, request_body
 from .cache import CompressedCache
+
+if TYPE_CHECKING:
+    from .store import KeptParts
 
 
 @dataclass(slots=True)
@@ -61,11 +65,17 @@ class Forecast:
     Attributes:
         words: in the input.
         kept: words whose cards come from the cache whole.
+        stored: words that the run to be gone on with has the cards of.
+        skipped: words in quarantine.
+        run: the number of that run; None for a new one.
         stages: what each stage would take, by its name.
     """
 
     words: int = 0
     kept: int = 0
+    stored: int = 0
+    skipped: int = 0
+    run: int | None = None
     stages: dict[str, Need] = field(default_factory=lambda: {"stage1": Need(), "stage2": Need()})
 
     @property
@@ -81,28 +91,57 @@ class Forecast:
         return Usage(prompt, completion, prompt + completion)
 
 
-def foresee(items: Iterable[VocabularyItem], settings: Settings, cache: CompressedCache | None) -> Forecast:
-    """Return what the words would take; one that comes twice is asked once where answers are kept."""
-    found = Forecast()
+def foresee(
+    items: Iterable[VocabularyItem],
+    settings: Settings,
+    cache: CompressedCache | None,
+    parts: KeptParts | None = None,
+) -> Forecast:
+    """Return what the words would take; one that comes twice is asked once where answers are kept.
+
+    Args:
+        items: the words.
+        settings: who is asked, and whether answers are kept.
+        cache: where answers are looked for; None for nowhere.
+        parts: what the database has of them; None for nothing.
+    """
+    found = Forecast(run=None if parts is None else parts.run)
     keeps = settings.cache and not settings.embedded
     begun: set[tuple[str, str]] = set()
-    for item in items:
+
+    def look(key: bytes) -> str | None:
+        text = None if cache is None else cache.get(key)
+        return text if text is not None or parts is None else parts.get(key)
+
+    for number, item in enumerate(items):
         found.words += 1
-        if keeps and (item.term, item.type) in begun:
+        word = (item.term, item.type)
+        if parts is not None and number in parts.done:
+            found.stored += 1
+        elif parts is not None and word in parts.skipped:
+            found.skipped += 1
+        elif (keeps and word in begun) or not _foresee(found.stages, item, settings, look):
             found.kept += 1
-            continue
-        begun.add((item.term, item.type))
-        nuance = None if cache is None else _kept_nuance(cache, nuance_key(settings, item))
-        if nuance is None:
-            found.stages["stage1"].add(request_body(_stage1.MODEL, _stage1.message(item)))
-            # Its question holds the answer of stage 1, of which only the estimate is known.
-            empty = {"position": item.position, "term": item.term, "stage1_result": {}}
-            found.stages["stage2"].add(request_body(_stage2.MODEL, empty), more=FIRST_ESTIMATE)
-        elif cache is None or not _has_cards(cache, cards_key(settings, item, nuance)):
-            found.stages["stage2"].add(request_body(_stage2.MODEL, _stage2.message(item, nuance)))
         else:
-            found.kept += 1
+            begun.add(word)
     return found
+
+
+def _foresee(
+    stages: Mapping[str, Need], item: VocabularyItem, settings: Settings, look: Callable[[bytes], str | None]
+) -> bool:
+    """Add what a word would take, and return whether that is anything."""
+    nuance = _kept_nuance(look(nuance_key(settings, item)))
+    if nuance is None:
+        stages["stage1"].add(request_body(_stage1.MODEL, _stage1.message(item)))
+        # Its question holds the answer of stage 1, of which only the estimate is known.
+        empty = {"position": item.position, "term": item.term, "stage1_result": {}}
+        stages["stage2"].add(request_body(_stage2.MODEL, empty), more=FIRST_ESTIMATE)
+        return True
+    if _has_cards(look(cards_key(settings, item, nuance))):
+        return False
+    stages["stage2"].add(request_body(_stage2.MODEL, _stage2.message(item, nuance)))
+    return True
 
 
 def seconds_of(forecast: Forecast, settings: Settings) -> float:
@@ -140,7 +179,8 @@ def _tell(job: Job, console: Console) -> int:
     vocabulary = vocabulary_of(job)
     degradations = Degradations(lambda text: say(console, f"flashcards: {text}"), allowed=settings.degrade)
     with _looked_into(job, settings, degradations) as cache:
-        found = foresee(vocabulary.items, settings, cache)
+        parts = looked_into(settings, vocabulary, os.environ, degradations, resume=job.resume)
+        found = foresee(vocabulary.items, settings, cache, parts)
     facts = _facts(found, settings, vocabulary.bad_rows)
     facts["degraded"] = [part.part for part in degradations.told]
     if job.as_json:
@@ -170,6 +210,9 @@ def _facts(found: Forecast, settings: Settings, bad_rows: Iterable[BadRow]) -> d
         "dry_run": True,
         "words": found.words,
         "from_cache": found.kept,
+        "from_run": found.stored,
+        "skipped": found.skipped,
+        "run": found.run,
         "bad_rows": [{"line": row.line, "reason": row.reason} for row in bad_rows],
         "calls": {stage: need.calls for stage, need in found.stages.items()} | {"total": found.calls},
         "prompt_tokens": usage.prompt_tokens,
@@ -196,9 +239,14 @@ def _table(found: Forecast, settings: Settings, facts: dict[str, Any]) -> Table:
     duration = f"at least {span(seconds or 0)} at {settings.effective_rate}, without retries"
     if seconds is None:
         duration = "no end: a limit with rate 0 lets only its burst pass"
+    words = f"{found.words:,}, {found.kept:,} of them from the cache"
+    if found.run is not None:
+        words += f", {found.stored:,} from run {found.run}"
+    if found.skipped:
+        words += f", {found.skipped:,} skipped in quarantine"
     table = Table.grid(padding=(0, 2))
     for name, text in (
-        ("words", f"{found.words:,}, {found.kept:,} of them from the cache"),
+        ("words", words),
         ("calls", f"{found.calls:,} to {where}: {calls}"),
         ("tokens", tokens),
         ("cost", price),
@@ -208,15 +256,13 @@ def _table(found: Forecast, settings: Settings, facts: dict[str, Any]) -> Table:
     return table
 
 
-def _kept_nuance(cache: CompressedCache, key: bytes) -> WordNuance | None:
-    kept = cache.get(key)
+def _kept_nuance(kept: str | None) -> WordNuance | None:
     with contextlib.suppress(ReplyError):
         return None if kept is None else _stage1.read_nuance(kept)
     return None
 
 
-def _has_cards(cache: CompressedCache, key: bytes) -> bool:
-    kept = cache.get(key)
+def _has_cards(kept: str | None) -> bool:
     with contextlib.suppress(ReplyError):
         return kept is not None and bool(_stage2.read_cards(kept).cards)
     return False

@@ -39,6 +39,10 @@ class RunRecord:
         """Return what need not be asked: the cards it has, or why the word is skipped."""
         return None
 
+    def answered(self, key: bytes) -> str | None:
+        """Return what this run was answered before, while it had no cache; None where there is nothing."""
+        return None
+
     async def begin(self, number: int) -> None:
         """Take down that a word is in progress; this waits while too much is on its way to the disk."""
 

@@ -24,6 +24,8 @@ from ._settings import Settings, users_config
 from ._stats import counted, described
 from ._summary import say
 
+_DAY = 86_400.0
+
 if TYPE_CHECKING:
     from .store import KeptRun, QuarantinedWord, Store
 
@@ -63,6 +65,22 @@ def migrate(flags: Mapping[str, object], config: Path | None, *, as_json: bool) 
         return Exit.OK
 
     return _told(bring)
+
+
+def prune(flags: Mapping[str, object], config: Path | None, days: float, *, as_json: bool) -> int:
+    """Forget old runs that nothing needs any more, say how many, and return the exit code."""
+
+    def forget() -> int:
+        with _opened(flags, config) as store:
+            pruned = store.prune(days * _DAY)
+        if as_json:
+            print(json.dumps(dataclasses.asdict(pruned)))
+        else:
+            gone = f"{counted(pruned.runs, 'run')} with {counted(pruned.words, 'word')} forgotten"
+            print(f"{gone}, {counted(pruned.kept, 'run')} kept")
+        return Exit.OK
+
+    return _told(forget)
 
 
 def list_quarantine(flags: Mapping[str, object], config: Path | None, *, as_json: bool) -> int:

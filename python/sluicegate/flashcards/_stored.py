@@ -13,11 +13,16 @@ from ._telemetry import Telemetry
 from ._vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from .store import PoolMetrics, StoredRun
+    from .store import KeptParts, PoolMetrics, StoredRun
 
 
 EMBEDDED = "embedded"
 """What stands for the server that a job brings along, where a run says who was asked."""
+
+
+def asked_of(settings: Settings) -> str:
+    """Return who is asked, as it stands in the database."""
+    return EMBEDDED if settings.embedded else settings.base_url or DEFAULT_BASE_URL
 
 
 @contextlib.contextmanager
@@ -48,14 +53,13 @@ def stored_run(
     """
     from .store import Store, StoreError  # noqa: PLC0415 - SQLAlchemy, needed by this path alone
 
-    api = EMBEDDED if settings.embedded else settings.base_url or DEFAULT_BASE_URL
     with contextlib.ExitStack() as stack:
         run = None
         try:
             store = stack.enter_context(Store(settings, environment))
             run = store.begin(
                 source,
-                api,
+                asked_of(settings),
                 PROMPT_VERSION,
                 vocabulary.items,
                 resume=resume,
@@ -70,6 +74,31 @@ def stored_run(
         else:
             stack.callback(run.close)
         yield run
+
+
+def looked_into(
+    settings: Settings,
+    vocabulary: Vocabulary,
+    environment: Mapping[str, str],
+    degradations: Degradations,
+    *,
+    resume: bool,
+) -> KeptParts:
+    """Return what the database has of these words, and write nothing; nothing where it cannot be read.
+
+    Raises:
+        ConfigurationError: the URL of the database makes no sense, or its driver is not installed.
+        DegradedError: it cannot be read, and the job is not to go on without.
+    """
+    from .store import KeptParts, StoreError, kept_parts  # noqa: PLC0415 - as above
+
+    api = asked_of(settings)
+    try:
+        return kept_parts(settings, environment, api, PROMPT_VERSION, vocabulary.items, resume=resume)
+    except StoreError as error:
+        problem = f"{error}; name another by --database-url"
+        degradations.note("database", problem, "what a run has already is not counted")
+        return KeptParts()
 
 
 def observe_pool(telemetry: Telemetry, pool: PoolMetrics) -> None:

@@ -34,3 +34,30 @@ def migrate(*, config: _Config = None, as_json: _Json = False, flags: dict[str, 
     from sluicegate.flashcards import _runs  # noqa: PLC0415 - help does without
 
     raise typer.Exit(_runs.migrate(flags, config, as_json=as_json))
+
+
+@app.command()
+@with_settings("Database")
+def prune(
+    *,
+    older_than: Annotated[
+        float,
+        typer.Option(
+            "--older-than",
+            metavar="DAYS",
+            min=0,
+            max=100_000,
+            help="Days since a run was last worked on.",
+        ),
+    ] = 30.0,
+    config: _Config = None,
+    as_json: _Json = False,
+    flags: dict[str, object],
+) -> None:
+    """Forget old runs, with their words and cards.
+
+    Kept are the last run, one that the same command would go on with, and quarantine.
+    """
+    from sluicegate.flashcards import _runs  # noqa: PLC0415 - help does without
+
+    raise typer.Exit(_runs.prune(flags, config, older_than, as_json=as_json))

@@ -171,6 +171,18 @@ def default_path(environment: Mapping[str, str]) -> Path:
     return Path(folder).expanduser() / "flashcards" / FILE_NAME
 
 
+def is_there(settings: Settings, environment: Mapping[str, str]) -> bool:
+    """Whether there is a database to look into; of a file, without making it.
+
+    Raises:
+        ConfigurationError: the URL makes no sense.
+    """
+    url = _url(settings, environment)
+    if url.get_backend_name() != "sqlite":
+        return True
+    return bool(url.database) and (str(url.database).startswith("file:") or Path(str(url.database)).exists())
+
+
 def _url(settings: Settings, environment: Mapping[str, str]) -> sa.URL:
     if settings.database_url is None:
         return sa.URL.create("sqlite", database=str(default_path(environment)))

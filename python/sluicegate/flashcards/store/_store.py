@@ -14,11 +14,13 @@ from sluicegate.flashcards._stage2 import Cards
 from sluicegate.flashcards._vocabulary import VocabularyItem
 
 from ._database import Database, StoreError
-from ._owners import is_alive, this_process
+from ._owners import this_process
+from ._prune import Pruned, prune
 from ._quarantine import QuarantinedWord, quarantined, release, suspects
 from ._schema import HEAD
 from ._stored_run import StoredRun
-from ._tables import ANSWERS, ATTEMPTS, RUNS, WORDS, RunState, WordState
+from ._tables import ATTEMPTS, RUNS, WORDS, RunState, WordState
+from ._unfinished import stored_answers, unfinished
 from ._words import identity_of, unpacked
 
 _ROWS = 1_000  # inserted, or read, at once
@@ -105,7 +107,7 @@ class Store:
         """
         identity, now = identity_of(api, version, items), time.time()
         with self.database.writing() as connection:
-            run_id = self._unfinished(connection, identity, now) if resume else None
+            run_id = unfinished(connection, identity, now) if resume else None
             is_new = run_id is None
             if run_id is None:
                 run_id = self._insert(connection, items, now, identity=identity, source=source, api=api)
@@ -114,8 +116,7 @@ class Store:
             done = _count(connection, WORDS, WORDS.c.run_id == run_id, WORDS.c.state == WordState.DONE)
             skipped = {(word.term, word.type): word.reason for word in quarantined(connection, api)}
             failed = suspects(connection, api)
-            kept = sa.select(ANSWERS.c.key, ANSWERS.c.value).where(ANSWERS.c.run_id == run_id)
-            answers = {row.key: row.value for row in connection.execute(kept)}
+            answers = stored_answers(connection, run_id)
         return StoredRun(
             self.database,
             run_id=run_id,
@@ -124,7 +125,8 @@ class Store:
             resumed=done,
             quarantined=skipped,
             suspects=failed,
-            answers=answers if keep_answers else None,
+            answers=answers,
+            keep_answers=keep_answers,
             is_new=is_new,
         )
 
@@ -171,6 +173,12 @@ class Store:
         with self.database.writing() as connection:
             return release(connection, terms)
 
+    def prune(self, older_than: float) -> Pruned:
+        """Forget runs that nothing needs any more and that were last heard of so many seconds ago."""
+        now = time.time()
+        with self.database.writing() as connection:
+            return prune(connection, now - older_than, now)
+
     def stats(self) -> dict[str, Any]:
         """Return what the database holds, by names that stay: this counts every row."""
         with self.database.reading() as connection:
@@ -187,21 +195,6 @@ class Store:
             "attempts": {"sent": attempts, "failed": failed},
             "quarantine": kept_back,
         }
-
-    def _unfinished(self, connection: sa.Connection, identity: str, now: float) -> int | None:
-        wanted = (
-            sa.select(RUNS.c.id, RUNS.c.state, RUNS.c.owner, RUNS.c.seen_at)
-            .where(RUNS.c.identity == identity)
-            .order_by(RUNS.c.id.desc())
-            .limit(1)
-            .with_for_update()  # of two who come at once, the second sees that the first has it
-        )
-        last = connection.execute(wanted).one_or_none()
-        if last is None or last.state == RunState.COMPLETED:
-            return None
-        if last.state == RunState.RUNNING and is_alive(last.owner, now - last.seen_at):
-            return None
-        return int(last.id)
 
     def _take_over(self, connection: sa.Connection, run_id: int, now: float) -> None:
         connection.execute(

@@ -70,7 +70,8 @@ class StoredRun(RunRecord):
         resumed: how many of them have their cards already.
         quarantined: why words are skipped, by term and type.
         suspects: term and type of each word that failed before.
-        answers: packed texts by their key, of a run without a cache; None where none are kept.
+        answers: packed texts by their key, kept while the run had no cache.
+        keep_answers: whether it has none now.
         is_new: whether no other process has worked on it before.
 
     Attributes:
@@ -90,13 +91,15 @@ class StoredRun(RunRecord):
         resumed: int,
         quarantined: Mapping[tuple[str, str], str],
         suspects: set[tuple[str, str]],
-        answers: Mapping[str, bytes] | None,
+        answers: Mapping[str, bytes],
+        keep_answers: bool,
         is_new: bool,
     ) -> None:
         self.run_id, self.resumed, self.is_new = run_id, resumed, is_new
         self._database, self._api, self._items = database, api, items
         self.pool = database.pool
-        self.answers = None if answers is None else RunAnswers(answers, self._keep)
+        self._answered = RunAnswers(answers, self._keep)
+        self.answers = self._answered if keep_answers else None
         self._quarantined, self._suspects = quarantined, suspects
         self._known: dict[int, object] = {}
         self._known_to = 0 if resumed else len(items)
@@ -128,6 +131,10 @@ class StoredRun(RunRecord):
         skipped = FailedWord(item, f"in quarantine: {reason}", by_api=False, code=QUARANTINED)
         self.end(number, skipped)
         return skipped
+
+    def answered(self, key: bytes) -> str | None:
+        """Return what this run was answered before, while it had no cache."""
+        return self._answered.get(key)
 
     async def begin(self, number: int) -> None:
         """Take down that a word is in progress; this waits while too much is on its way to the disk."""
