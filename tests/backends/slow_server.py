@@ -21,7 +21,7 @@ class SlowServer:
     """A server on a port of loopback, with a thread for each connection.
 
     Args:
-        reply: Given a connection's number and a command, what is sent: bytes, and waits in seconds.
+        reply: Given a connection's number and a command, what is sent: bytes, seconds to wait; None hangs up.
     """
 
     def __init__(self, reply):
@@ -58,6 +58,8 @@ class SlowServer:
             for words in self._commands(connection):
                 self.asked[words[0].upper()] += 1
                 for part in self._reply(number, words):
+                    if part is None:
+                        return
                     if isinstance(part, bytes):
                         try:
                             connection.sendall(part)

@@ -123,7 +123,7 @@ async def test_a_decision_of_a_coroutine_ends_with_one_timeout(slow, reply, libr
 
 
 CLOSED, TRIPPED = (
-    b"$%d\r\n%b\r\n" % (len(text), text) for text in (b"1 0 0 7 0 -1 0 0", b"0 0 1 8 9000000 0 1 1")
+    b"$%d\r\n%b\r\n" % (len(text), text) for text in (b"1 0 0 7 0 -1 -1 0", b"0 0 1 8 9000000 0 1 1")
 )
 
 

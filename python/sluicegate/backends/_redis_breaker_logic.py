@@ -1,6 +1,7 @@
 """What a breaker in Redis decides, as plans without a client: the sync and the async class carry them out."""
 
 import dataclasses
+import functools
 import itertools
 import logging
 import os
@@ -24,6 +25,7 @@ from sluicegate.backends._redis_breaker_known import (
     Told,
 )
 from sluicegate.backends._redis_breaker_words import (
+    FIGURES,
     LETTERS,
     NANOS_PER_MICRO,
     Outcome,
@@ -275,7 +277,8 @@ class BreakerLogic:
             f"{late} {refused} {ignored} {self._words}"
         )
         try:
-            answer = yield from self.server.ask((self._key,), words, *more)
+            read = functools.partial(read_reply, figures=FIGURES if verb == "read" else 0)
+            reply = yield from self.server.ask(read, (self._key,), words, *more)
         except OutageError as outage:
             self._fresh_until = 0
             self._dropped.extend(dropped)
@@ -287,9 +290,8 @@ class BreakerLogic:
                         self._ignored + ignored,
                     )
             raise
-        reply = read_reply(answer)
         self._learn(reply, now)
-        if reply.from_state is not None:
+        if reply.from_state is not None and reply.to_state is not None:
             if reply.trips and self.config.break_duration_generator is not None:
                 yield from self._stretch(reply, self.config.break_duration_generator)
             if self._listener is not None:
@@ -307,11 +309,11 @@ class BreakerLogic:
         now = self.clock.now_ns()
         words = f"stretch {reply.generation} - - 0 - 0 0 0 0 0 0 {self._words}"
         try:
-            answer = yield from self.server.ask((self._key,), words, length)
+            stretched = yield from self.server.ask(read_reply, (self._key,), words, length)
         except OutageError:
             self._fresh_until = 0
             return
-        self._learn(read_reply(answer), now)
+        self._learn(stretched, now)
 
     def _learn(self, reply: Reply, asked: int) -> None:
         """Keep what the server said, unless there is later news."""

@@ -9,11 +9,14 @@ from sluicegate._breaker_config import CircuitBreakerConfig, Failures
 from sluicegate._circuit_breaker import BreakerSnapshot
 from sluicegate._durations import NANOS_PER_SECOND, nanoseconds
 from sluicegate._events import STATES, CircuitState
-from sluicegate.backends._redis_units import LARGEST, MICROS
+from sluicegate.backends._redis_units import LARGEST, MICROS, integers
 
 NANOS_PER_MICRO = 1_000
 STEPS = 64
 """The steps of a time window."""
+
+FIGURES = 11
+"""How many figures a snapshot has."""
 
 _LONGEST = 2**48
 """Microseconds that a break lasts at most, 8.9 years: the same as in a process."""
@@ -42,7 +45,7 @@ class Reply:
         generation: The state's generation.
         wait_ns: How long until a call may be admitted; None where only a hand can tell.
         from_state: The state before, None where the question changed nothing.
-        to_state: The state that it brought.
+        to_state: The state that it brought, None where it changed nothing.
         trips: How often in a row it has tripped, where the question tripped it; else 0.
         reason: Why it is isolated.
         figures: What `read` asked for.
@@ -54,7 +57,7 @@ class Reply:
     generation: int
     wait_ns: int | None
     from_state: CircuitState | None
-    to_state: CircuitState
+    to_state: CircuitState | None
     trips: int
     reason: str | None
     figures: tuple[int, ...]
@@ -89,15 +92,27 @@ def micros_up(nanos: int) -> int:
     return min(_LONGEST, -(-nanos // NANOS_PER_MICRO))
 
 
-def read_reply(answer: Any) -> Reply:
-    """Read what the script answered, as bytes or as str."""
-    reason = None
-    if isinstance(answer, list):
-        answer, reason = answer
-        reason = reason.decode() if isinstance(reason, bytes) else reason
-    text = answer.decode() if isinstance(answer, bytes) else answer
-    said, _, figures = text.partition(";")
-    granted, probe, state, generation, wait, before, after, trips = map(int, said.split())
+def read_reply(answer: Any, figures: int = 0) -> Reply:
+    """Read what the script answered, as bytes or as str, with so many `figures`.
+
+    Raises:
+        ValueError: No script of ours answers so.
+    """
+    text, reason = answer if isinstance(answer, list) and len(answer) == 2 else (answer, "")
+    reason = reason.decode() if isinstance(reason, bytes) else reason
+    text = text.decode() if isinstance(text, bytes) else text
+    said, _, rest = text.partition(";")
+    numbers, told = integers(said), integers(rest)
+    granted, probe, state, generation, wait, before, after, trips = numbers
+    in_range = (
+        min(granted, probe, state, generation, wait + 1, before + 1, after + 1, trips, *told) >= 0
+        and (before < 0) == (after < 0)
+        and max(granted, probe) <= 1
+        and max(state, before, after) < len(STATES)
+        and max(*numbers, *told) <= LARGEST
+    )
+    if not in_range or len(told) != figures or not isinstance(reason, str):
+        raise ValueError(f"no answer of the script: {answer!r}")
     return Reply(
         bool(granted),
         bool(probe),
@@ -105,10 +120,10 @@ def read_reply(answer: Any) -> Reply:
         generation,
         None if wait < 0 else wait * NANOS_PER_MICRO,
         None if before < 0 else STATES[before],
-        STATES[after],
+        None if after < 0 else STATES[after],
         trips,
         reason or None,
-        tuple(map(int, figures.split())),
+        tuple(told),
     )
 
 

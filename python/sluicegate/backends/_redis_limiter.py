@@ -87,7 +87,8 @@ class RedisRateLimiter(_RedisLimiter):
     until it can change by time alone.
 
     A server that fails costs one timeout: for a second nobody asks it, then one call tries again. Meanwhile
-    `on_error` decides. A server that lost its data, by a flush or a fail-over, admits at most one burst more.
+    `on_error` decides. An answer that is none of the script's is an outage too. A server that lost its data,
+    by a flush or a fail-over, admits at most one burst more.
 
     A decision waits for one `socket_timeout` of the client in all: connecting, TLS, greeting and logging in,
     the question, and the script where it must be sent along. Give the client a short one: where it is None,

@@ -5,6 +5,7 @@ import math
 import os
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
@@ -19,7 +20,16 @@ from sluicegate._reservation import TokenReservation
 from sluicegate._time import Clock, resolve_clock
 from sluicegate.backends._redis_leases import Lease, Leases, Refusal
 from sluicegate.backends._redis_server import OnError, OutageError, Plan, Server, check_on_error
-from sluicegate.backends._redis_units import LARGEST, MICROS, decoded, key_bytes, key_head, share_of, units
+from sluicegate.backends._redis_units import (
+    LARGEST,
+    MICROS,
+    Units,
+    decoded,
+    key_bytes,
+    key_head,
+    share_of,
+    units,
+)
 
 _NANOS_PER_MICRO = 1_000
 
@@ -148,12 +158,12 @@ class Logic:
         words = f"take {count} {want} {self._term} {old} {unspent} {ident} {self._quotas}"
         alone = self._alone
         try:
+            read = self._reader(count, alone, want)
             if alone is None:
-                answer = yield from self.server.ask((full,), words)
+                reply = yield from self.server.ask(read, (full,), words)
             else:
                 burst, asked = alone.burst * alone.cost, count * alone.cost
-                answer = yield from self.server.ask((full,), words, alone.cost, alone.earn, burst, asked)
-            reply = decoded(alone, count, answer)
+                reply = yield from self.server.ask(read, (full,), words, alone.cost, alone.earn, burst, asked)
         except OutageError as outage:
             if lease is not None and not outage.sent:
                 self.leases.keep(full, lease)
@@ -170,8 +180,8 @@ class Logic:
         if not self._quotas or count > min(self._bursts):
             return self._at_once(count)
         try:
-            answer = yield from self.server.ask((full,), f"peek {count} 0 0 - 0 - {self._quotas}")
-            reply = decoded(None, count, answer)
+            words = f"peek {count} 0 0 - 0 - {self._quotas}"
+            reply = yield from self.server.ask(self._reader(count), (full,), words)
         except OutageError:
             if self._on_error == "local" and self._local is not None:
                 return self._bounded(self._local.peek(key, count))
@@ -195,10 +205,9 @@ class Logic:
             return Booked(key, count, ident, now, now, server=False)
         longest = min(longest, LARGEST)
         try:
-            answer = yield from self.server.ask(
-                (full, full + b":r:" + ident.encode()), f"reserve {count} {longest} 0 - 0 - {self._quotas}"
-            )
-            reply = decoded(None, count, answer)
+            keys = (full, full + b":r:" + ident.encode())
+            words = f"reserve {count} {longest} 0 - 0 - {self._quotas}"
+            reply = yield from self.server.ask(self._reader(count), keys, words)
         except OutageError:
             return self._reserve_without_server(key, count, ident, max_wait)
         if not reply[0]:
@@ -223,16 +232,14 @@ class Logic:
         full = self._head + key_bytes(booked.key) + b"}"
         self.leases.forget_refusal(full)
         try:
-            given = yield from self.server.ask(
-                (full, full + b":r:" + booked.ident.encode()),
-                f"settle {used} {booked.count} {int(actual is None)} - 0 - {self._quotas}",
-            )
+            keys = (full, full + b":r:" + booked.ident.encode())
+            words = f"settle {used} {booked.count} {int(actual is None)} - 0 - {self._quotas}"
+            return (yield from self.server.ask(_settled(used, booked.count), keys, words))
         except OutageError as outage:
             booked.settled = outage.sent and self._on_error != "raise"
             if self._on_error == "raise":
                 raise self.server.failure(f"the limit {self.name!r}") from outage
             return 0
-        return int(given)
 
     def waits(
         self, key: Key, count: int, timeout: float | timedelta | None
@@ -276,6 +283,18 @@ class Logic:
             self.server.errors,
             alone,
         )
+
+    def _reader(self, count: int, alone: Units | None = None, ahead: int = 0) -> Callable[[Any], list[int]]:
+        """Read a decision about quotas of ours that leases no more than `ahead`."""
+        bursts = self._bursts
+
+        def read(answer: Any) -> list[int]:
+            reply = decoded(alone, count, answer)
+            if reply[2] > len(bursts) or reply[3] > bursts[reply[2] - 1] or reply[5] > ahead:
+                raise ValueError(f"no answer of the script: {answer!r}")
+            return reply
+
+        return read
 
     def _known(self, full: bytes, count: int, now: int) -> RateLimitResult | None:
         """Decide without a round trip, where that can be done."""
@@ -375,6 +394,17 @@ class Logic:
 
     def _ident(self) -> str:
         return f"{self._worker}.{next(self._serial)}"
+
+
+def _settled(used: int, reserved: int) -> Callable[[Any], int]:
+    """Read how many of the `reserved` permits were given back, or, negative, how many more were charged."""
+
+    def read(answer: Any) -> int:
+        if type(answer) is not int or not -used <= answer <= reserved:
+            raise ValueError(f"no answer of the script: {answer!r}")
+        return answer
+
+    return read
 
 
 def _check_count(count: int) -> None:

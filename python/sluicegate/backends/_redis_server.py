@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from importlib.resources import files
 from typing import Any, Literal, TypeVar
 
@@ -19,6 +19,9 @@ OnError = Literal["local", "allow", "deny", "raise"]
 """What decides while the server does not answer."""
 
 _MODES = ("local", "allow", "deny", "raise")
+
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What the libraries' parsers and ours raise where the other side speaks another language."""
 
 BREAK = 1.0
 """Seconds for which nobody asks a server that failed to answer; then one call tries it again."""
@@ -50,7 +53,7 @@ class Server:
         family = "Redis" if hasattr(library, "RedisError") else "Valkey"
         # That a cluster has no node for a slot is no error of the libraries' own kind.
         bases = (getattr(library, f"{family}Error"), getattr(library, f"{family}ClusterException"))
-        self._errors: tuple[type[BaseException], ...] = (*bases, OSError, TimeoutError)
+        self._errors: tuple[type[BaseException], ...] = (*bases, OSError, *_UNREADABLE)
         self._missing: type[BaseException] = library.NoScriptError
         self._text = files("sluicegate.backends").joinpath("lua", script).read_text("ascii")
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
@@ -60,11 +63,11 @@ class Server:
         self.round_trips = 0
         self.errors = 0
 
-    def ask(self, keys: tuple[bytes, ...], *arguments: Any) -> Plan[Any]:
-        """Run the script on `keys`, unless the server failed a moment ago.
+    def ask(self, read: Callable[[Any], T], keys: tuple[bytes, ...], *arguments: Any) -> Plan[T]:
+        """Run the script on `keys`, unless the server failed a moment ago, and `read` its answer.
 
         Raises:
-            OutageError: There is no answer.
+            OutageError: There is no answer, or none that can be read.
         """
         permit = self.breaker.try_enter()
         if permit is None:
@@ -77,12 +80,13 @@ class Server:
                 except self._missing:
                     self.round_trips += 1
                     reply = yield ("EVAL", self._text, len(keys), *keys, *arguments)
+                answer = read(reply)
             except self._errors as error:
                 self.last_error = error
                 self.errors += 1
                 permit.failure(error)
                 raise OutageError(sent=True) from error
-        return reply
+        return answer
 
     def failure(self, whose: str) -> BackendError:
         """Say what became of the server of `whose`, as in "the limit 'api'"."""

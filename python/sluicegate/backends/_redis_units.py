@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 from sluicegate._errors import ConfigurationError
 from sluicegate._keyed_rate_limiter import Key
@@ -44,21 +45,46 @@ def units(config: RateLimiterConfig) -> Units:
     return found
 
 
-def decoded(quota: Units | None, count: int, answer: bytes | str | int) -> list[int]:
+def decoded(quota: Units | None, count: int, answer: Any) -> list[int]:
     """Read what the script decided: granted, wait or -1, deciding quota, remaining, reset or -1, leased.
 
     An integer is the debt of the only quota, or -1 minus the debt that refuses; times are rounded up.
+
+    Raises:
+        ValueError: No script of ours answers so; also where it is another type.
 
     Example:
         >>> decoded(Units(cost=2000000, earn=3, burst=3), 1, -1 - 6000000)
         [0, 666667, 1, 0, 2000000, 0]
     """
-    if quota is None or not isinstance(answer, int):
-        return list(map(int, answer.split()))  # type: ignore[union-attr]  # only a quota is told its debt
-    debt = answer if answer >= 0 else -1 - answer
-    room = quota.burst * quota.cost - debt
-    wait = 0 if answer >= 0 else -((room - count * quota.cost) // quota.earn)
-    return [int(answer >= 0), wait, 1, max(0, room // quota.cost), -(-debt // quota.earn), 0]
+    if quota is not None and type(answer) is int:
+        debt = answer if answer >= 0 else -1 - answer
+        room = quota.burst * quota.cost - debt
+        wait = 0 if answer >= 0 else -((room - count * quota.cost) // quota.earn)
+        reply = [int(answer >= 0), wait, 1, max(0, room // quota.cost), -(-debt // quota.earn), 0]
+    else:
+        reply = integers(answer)
+    granted, wait, which, remaining, reset, leased = reply
+    in_range = min(granted, wait + 1, which - 1, remaining, reset + 1, leased) >= 0
+    in_range = in_range and max(reply) <= LARGEST + 1
+    if not in_range or granted > 1 or (wait < 0 if granted else wait == 0):
+        raise ValueError(f"no answer of the script: {answer!r}")
+    return reply
+
+
+def integers(answer: Any) -> list[int]:
+    """Read integers that are written one after the other.
+
+    Raises:
+        ValueError: It is something else.
+
+    Example:
+        >>> integers(b"1 -1 20")
+        [1, -1, 20]
+    """
+    if not isinstance(answer, bytes | str):
+        raise ValueError(f"no answer of the script: {answer!r}")  # noqa: TRY004  # what was read, not what was passed
+    return list(map(int, answer.split()))
 
 
 def share_of(config: RateLimiterConfig, share: Fraction) -> RateLimiterConfig:
