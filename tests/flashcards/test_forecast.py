@@ -128,8 +128,31 @@ def test_tokens_are_those_that_would_be_reserved():
     (item,) = items("물")
     need = foresee([item], Settings(**PAID), None).stages["stage1"]
     body = request_body("@preset/nuance-creator", {"position": 1, "term": "물", "type": "noun"})
-    assert need.prompt_tokens + need.completion_tokens == Tokens(None, None).estimate(body)
-    assert need.completion_tokens == FIRST_ESTIMATE
+    assert need.asked_tokens + need.answer_tokens == Tokens(None, None).estimate(body)
+    assert need.answer_tokens == FIRST_ESTIMATE
+
+
+def test_the_answer_of_stage_1_is_counted_once_more_in_the_question_of_stage_2():
+    usage = foresee(items("물"), Settings(**PAID), None).usage
+    assert FIRST_ESTIMATE < usage.prompt_tokens < FIRST_ESTIMATE + 150
+    assert usage.completion_tokens == 2 * FIRST_ESTIMATE
+    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+
+
+@pytest.mark.parametrize(("kept", "learned"), [(9, False), (10, True)])
+def test_answers_that_are_kept_tell_how_long_the_others_will_be(words, server, kept, learned):
+    flashcards(words, "--base-url", server.base_url, "--rate", "inf", "--limit", str(kept))
+    told = foretold(words, server)
+    calls = told["calls"]["total"]
+    assert (told["completion_tokens"] < FIRST_ESTIMATE * calls / 2) is learned
+    assert (told["completion_tokens"] == FIRST_ESTIMATE * calls) is not learned
+
+
+def test_the_tokens_of_offline_cards_are_foretold_within_a_third(words):
+    foretold = json.loads(flashcards(words, "--dry-run", "--json", "--quiet").stdout)
+    told = json.loads(flashcards(words, "--rate", "inf", "--json", "--quiet").stdout)
+    assert foretold["completion_tokens"] == pytest.approx(told["completion_tokens"], rel=1 / 3)
+    assert foretold["total_tokens"] == pytest.approx(told["total_tokens"], rel=1 / 3)
 
 
 def test_the_cost_is_that_of_the_prices_and_unknown_without(words, server):

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -25,7 +25,6 @@ from ._hold import Admission, per_second
 from ._job import Exit, Job, UsageError, opened_cache, settings_of, told, vocabulary_of
 from ._progress import span
 from ._settings import Settings
-from ._stage1 import WordNuance
 from ._stored import looked_into
 from ._summary import say, say_list
 from ._tokens import FIRST_ESTIMATE, asked
@@ -37,25 +36,45 @@ if TYPE_CHECKING:
     from .store import KeptParts
 
 
+OFFLINE_ESTIMATE = 120
+"""Tokens an answer of the server that a job brings along is taken to have."""
+
+ENOUGH_ANSWERS = 10
+"""How many kept answers of a stage it takes to judge the others by them."""
+
+T = TypeVar("T")
+
+
 @dataclass(slots=True)
 class Need:
     """What a stage would take.
 
     Attributes:
+        first_estimate: tokens of an answer, where too few are kept to judge by.
         calls: requests, none of them made twice.
-        prompt_tokens: of their questions, as they are reserved.
-        completion_tokens: of their answers, as they are reserved.
+        asked_tokens: of their questions, as far as these are known.
     """
 
+    first_estimate: int = FIRST_ESTIMATE
     calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    asked_tokens: int = 0
+    _kept: int = 0
+    _kept_tokens: int = 0
 
-    def add(self, body: bytes, more: int = 0) -> None:
-        """Count a call, with `more` tokens in its question that are not known yet."""
+    def add(self, body: bytes) -> None:
+        """Count a call."""
         self.calls += 1
-        self.prompt_tokens += asked(body) + more
-        self.completion_tokens += FIRST_ESTIMATE
+        self.asked_tokens += asked(body)
+
+    def learn(self, answer: str) -> None:
+        """Take a kept answer into account."""
+        self._kept += 1
+        self._kept_tokens += asked(answer.encode())
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens of an answer: the mean of those that are kept, where there are enough of them."""
+        return self._kept_tokens // self._kept if self._kept >= ENOUGH_ANSWERS else self.first_estimate
 
 
 @dataclass(slots=True)
@@ -85,9 +104,11 @@ class Forecast:
 
     @property
     def usage(self) -> Usage:
-        """Tokens of both stages."""
-        prompt = sum(need.prompt_tokens for need in self.stages.values())
-        completion = sum(need.completion_tokens for need in self.stages.values())
+        """Tokens of both stages; each call of stage 1 has its answer in the question of a call of stage 2."""
+        first, second = self.stages["stage1"], self.stages["stage2"]
+        passed_on = first.calls * first.answer_tokens
+        prompt = first.asked_tokens + second.asked_tokens + passed_on
+        completion = passed_on + second.calls * second.answer_tokens
         return Usage(prompt, completion, prompt + completion)
 
 
@@ -106,6 +127,9 @@ def foresee(
         parts: what the database has of them; None for nothing.
     """
     found = Forecast(run=None if parts is None else parts.run)
+    if settings.embedded:
+        for need in found.stages.values():
+            need.first_estimate = OFFLINE_ESTIMATE
     keeps = settings.cache and not settings.embedded
     begun: set[tuple[str, str]] = set()
 
@@ -131,17 +155,28 @@ def _foresee(
     stages: Mapping[str, Need], item: VocabularyItem, settings: Settings, look: Callable[[bytes], str | None]
 ) -> bool:
     """Add what a word would take, and return whether that is anything."""
-    nuance = _kept_nuance(look(nuance_key(settings, item)))
+    first, second = stages["stage1"], stages["stage2"]
+    nuance = _kept(look(nuance_key(settings, item)), _stage1.read_nuance, first)
     if nuance is None:
-        stages["stage1"].add(request_body(_stage1.MODEL, _stage1.message(item)))
-        # Its question holds the answer of stage 1, of which only the estimate is known.
+        first.add(request_body(_stage1.MODEL, _stage1.message(item)))
         empty = {"position": item.position, "term": item.term, "stage1_result": {}}
-        stages["stage2"].add(request_body(_stage2.MODEL, empty), more=FIRST_ESTIMATE)
+        second.add(request_body(_stage2.MODEL, empty))
         return True
-    if _has_cards(look(cards_key(settings, item, nuance))):
+    if _kept(look(cards_key(settings, item, nuance)), _stage2.read_cards, second) is not None:
         return False
-    stages["stage2"].add(request_body(_stage2.MODEL, _stage2.message(item, nuance)))
+    second.add(request_body(_stage2.MODEL, _stage2.message(item, nuance)))
     return True
+
+
+def _kept(text: str | None, read: Callable[[str], T], need: Need) -> T | None:
+    """Read an answer that is kept, and let the estimates learn of it; None where it is none."""
+    if text is None:
+        return None
+    with contextlib.suppress(ReplyError):
+        found = read(text)
+        need.learn(text)
+        return found
+    return None
 
 
 def seconds_of(forecast: Forecast, settings: Settings) -> float:
@@ -254,15 +289,3 @@ def _table(found: Forecast, settings: Settings, facts: dict[str, Any]) -> Table:
     ):
         table.add_row(name, text)
     return table
-
-
-def _kept_nuance(kept: str | None) -> WordNuance | None:
-    with contextlib.suppress(ReplyError):
-        return None if kept is None else _stage1.read_nuance(kept)
-    return None
-
-
-def _has_cards(kept: str | None) -> bool:
-    with contextlib.suppress(ReplyError):
-        return kept is not None and bool(_stage2.read_cards(kept).cards)
-    return False
