@@ -122,6 +122,26 @@ async def test_a_decision_of_a_coroutine_ends_with_one_timeout(slow, reply, libr
     await limiter.aclose()
 
 
+async def test_a_client_that_is_used_as_it_is_ends_with_the_decision_too(slow):
+    server = slow(late_at_first_and_then_again)
+    pool = redis.asyncio.BlockingConnectionPool(port=server.port, socket_timeout=TIMEOUT, protocol=3)
+    client = redis.asyncio.Redis(connection_pool=pool)
+    limiter = AsyncRedisRateLimiter(client, "1/h", name="test", on_error="deny")
+
+    began = time.monotonic()
+    assert not await limiter.try_acquire("alice")
+    assert_one_timeout(time.monotonic() - began)
+    while not server.asked[b"EVALSHA"]:  # what was begun goes on behind it
+        await asyncio.sleep(0.01)
+        assert time.monotonic() - began < 10
+    while limiter._client._late:
+        await asyncio.sleep(0.01)
+        assert time.monotonic() - began < 10
+    await limiter.aclose()
+    await client.aclose()
+    await pool.disconnect()
+
+
 CLOSED, TRIPPED = (
     b"$%d\r\n%b\r\n" % (len(text), text) for text in (b"1 0 0 7 0 -1 -1 0", b"0 0 1 8 9000000 0 1 1")
 )
