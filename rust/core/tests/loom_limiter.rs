@@ -256,6 +256,21 @@ fn loom_a_change_of_the_unit_loses_no_draw() {
 }
 
 #[test]
+fn loom_a_draw_beside_a_change_of_the_unit_is_granted_what_there_is() {
+    loom::model(|| {
+        let shared = Shared::new(&[PROMISE]);
+        let drawer = shared.spawn(|shared| {
+            assert!(shared.draw(1).is_some());
+            assert!(shared.limiter.attempt(&*shared.clock, 1).allowed);
+        });
+        let quota = quota(Promise { period: 1_000, ..PROMISE });
+        shared.limiter.update(shared.clock.now(), &[quota]).unwrap();
+        drawer.join().unwrap();
+        assert_eq!(shared.remaining(), 0);
+    });
+}
+
+#[test]
 fn loom_a_change_of_the_unit_loses_no_debt_and_no_refund_revives_the_old_word() {
     loom::model(|| {
         let shared = Shared::new(&[PROMISE]);

@@ -157,3 +157,70 @@ fn whoever_is_in_debt_draws_from_no_stash() {
     assert_eq!((refused.allowed, refused.remaining), (false, 0));
     assert_eq!(refused.retry_after, Nanos::from_secs(401 + 30_000 + 1 - 20_000));
 }
+
+/// A full limiter of which some call has claimed ten permits of the first stash's room, for ever.
+fn claimed() -> ShardedRateLimiter {
+    let limiter = limiter();
+    assert_eq!(limiter.stashes[0].claim_room(10), 10);
+    limiter
+}
+
+/// A full limiter in which some call gives permits back, for ever.
+fn taken_turn() -> ShardedRateLimiter {
+    let limiter = limiter();
+    assert!(limiter.root().in_force().cell.ledger.begin_turn().is_some());
+    limiter
+}
+
+#[test]
+fn a_debt_beside_what_never_ends_counts_all_that_the_stashes_hold_as_drawn() {
+    for limiter in [claimed(), taken_turn()] {
+        limiter.owe(&SECOND, 10);
+        assert_eq!(lies(&limiter, SECOND).0, 4 * 78 + 10);
+    }
+}
+
+#[test]
+fn a_reservation_beside_claims_that_never_end_counts_them_as_drawn_and_gives_nothing_back() {
+    let (limiter, now) = (claimed(), SECOND);
+    let (grant, told) = limiter.reserve(&now, 100, Nanos::ZERO).unwrap();
+    assert_eq!((told.remaining, lies(&limiter, now).0), (20_000 - 110, 110));
+    assert_eq!(limiter.commit(&grant, &now, 40), 0);
+    let alone = self::limiter();
+    let (grant, _) = alone.reserve(&now, 100, Nanos::ZERO).unwrap();
+    assert_eq!(alone.commit(&grant, &now, 40), 60);
+}
+
+#[test]
+fn whoever_would_draw_while_permits_go_back_for_ever_is_refused_and_charged_nothing() {
+    let (limiter, now) = (taken_turn(), SECOND);
+    let refused = limiter.reserve(&now, 100, Nanos::MAX).unwrap_err();
+    assert!(!refused.allowed);
+    assert!(!limiter.attempt(&now, key(1), 1).allowed);
+    assert_eq!(lies(&limiter, now), (0, vec![0; 4]));
+}
+
+#[test]
+fn a_draw_from_a_full_bucket_beside_claims_that_never_end_counts_them_as_drawn() {
+    let (limiter, now) = (claimed(), SECOND);
+    assert!(limiter.try_acquire(&now, key(1), 100));
+    assert_eq!(lies(&limiter, now).0, 110);
+}
+
+#[test]
+fn whoever_needs_what_others_have_claimed_for_ever_is_refused() {
+    let (key, now) = (key(1), SECOND);
+    let limiter = filled(key, now);
+    assert_eq!(limiter.stashes[limiter.shard(key)].claim_tokens(), 78);
+    let refused = limiter.attempt(&now, key, 20_000 - 401);
+    assert_eq!((refused.allowed, refused.remaining), (false, 20_000 - 479));
+    assert!(limiter.try_acquire(&now, key, 20_000 - 479));
+}
+
+#[test]
+fn reserving_nothing_writes_nothing() {
+    let limiter = limiter();
+    assert!(limiter.reserve(&Nanos::from_secs(9), 0, Nanos::ZERO).is_ok());
+    assert_eq!(limiter.look().word, 0);
+    assert!(limiter.try_acquire(&SECOND, key(1), 20_000));
+}
