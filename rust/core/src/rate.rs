@@ -78,11 +78,9 @@ fn reduced_from_below(numerator: u128, denominator: u128) -> (u64, u64) {
         if steps < quotient && !below {
             break;
         }
-        // Both products stay within LIMIT because steps is at most what fits.
+        // Both products stay within LIMIT because steps is at most what fits. One that is cut
+        // short leaves no room for another.
         (before, last) = (last, (steps * last.0 + before.0, steps * last.1 + before.1));
-        if steps < quotient {
-            break;
-        }
         below = !below;
         (over, under) = (under, over % under);
     }

@@ -60,18 +60,20 @@ fn a_key_reaches_two_groups_and_begins_at_any_of_the_lines() {
     let groups = table.slots() / GROUP;
     let mut seen = vec![[0_u32; 2]; groups];
     let mut homes = [0_u32; GROUP];
+    let mut pairs = std::collections::HashSet::new();
     for number in 0..9_000 {
         let reach = table.reach(key(number));
         assert_eq!(reach.slots().count(), 2 * GROUP);
         assert!(reach.slots().all(|slot| slot < table.slots()));
         assert_ne!(reach.groups[0], reach.groups[1]);
+        pairs.insert(reach.groups);
         for (place, group) in reach.groups.iter().enumerate() {
             seen[*group][place] += 1;
         }
         homes[reach.home] += 1;
     }
     // Nine groups, 1,000 keys each: 6 standard deviations are 180.
-    assert_eq!(groups, 9);
+    assert_eq!((groups, pairs.len()), (9, 9 * 8), "the second does not follow from the first");
     assert!(seen.iter().flatten().all(|count| (820..1_180).contains(count)), "{seen:?}");
     // Four lines of four slots, 2,250 keys each: 6 standard deviations are 250.
     for (slot, count) in homes.iter().enumerate() {
@@ -109,6 +111,11 @@ fn of_two_slots_with_the_tag_of_a_key_the_first_in_the_order_of_search_is_found(
                     }
                     let found = table.find(table.reach(key), key);
                     assert_eq!(found, Some(Seat { slot: *first, tag }));
+                    if bandwidths == 1 {
+                        let ([_, word], seen) = table.find_in_lines(key).unwrap();
+                        assert!(std::ptr::eq(word, table.word(*first, 0)));
+                        assert_eq!(seen, tag);
+                    }
                 }
             }
         }
