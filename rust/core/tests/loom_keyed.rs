@@ -114,11 +114,27 @@ fn loom_what_the_overflow_granted_is_known_to_a_slot() {
     // At 900 alice and bob are in debt, at 1,400 only bob is.
     const EARLY: Nanos = Nanos::new(900);
     const LATE: Nanos = Nanos::new(1_400);
-    let mut model = loom::model::Builder::new();
+    let model = loom::model::Builder::new();
     model.check(|| {
         let table = Table::new(1, 1);
         let mut granted = table.race([&[("carol", EARLY)], &[("carol", LATE)]]);
         granted.push(("carol", table.take("carol", LATE)));
         assert!(granted.iter().filter(|(_, granted)| *granted).count() < 2);
+    });
+}
+
+#[test]
+fn loom_whoever_would_wait_for_a_key_is_granted_a_start_of_its_own() {
+    loom::model(|| {
+        let table = Table::new(1, 1);
+        let reserve = |table: &Table| {
+            let reserved = table.0.reserve(&NOW, table.key("alice"), 1, Nanos::MAX);
+            reserved.unwrap().0.grant().execute_at()
+        };
+        let other = table.clone();
+        let other = thread::spawn(move || reserve(&other));
+        let mut starts = [reserve(&table), other.join().unwrap()];
+        starts.sort();
+        assert_eq!(starts, [NOW, NOW + Nanos::new(1_000)]);
     });
 }
