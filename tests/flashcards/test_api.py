@@ -328,6 +328,17 @@ async def test_an_open_breaker_makes_words_wait_one_break_and_one_of_them_probe(
     assert min(after) >= tripped + BREAK_DURATION
 
 
+async def test_what_holds_every_request_up_is_told(clock):
+    async with api_of(clock, FarSide(clock), rate="1/s;burst=1") as api:
+        assert api.waiting_for == ("", 0.0)
+        api.breaker.isolate()
+        api.breaker.reset()
+        for _ in range(10):
+            api.breaker.try_enter().failure()
+        what, seconds = api.waiting_for
+    assert (what, seconds) == ("waiting out a break", BREAK_DURATION)
+
+
 async def test_a_far_side_still_out_of_order_after_three_breaks_ends_it(clock):
     far_side = FarSide(clock, failure(503))
     items = [VocabularyItem(position, f"물{position}", "noun") for position in range(30)]

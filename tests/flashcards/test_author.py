@@ -100,6 +100,19 @@ def test_a_noun_shows_the_particles_that_its_last_sound_asks_for():
     assert "학교를 (object)" in by_tab(cards_of(CardAuthor(), 1, "학교", "noun"))["Grammar"]["back"]
 
 
+def test_a_custom_around_a_word_has_a_card_where_it_is_known():
+    cultural = by_tab(cards_of(CardAuthor(), 1, "빨리", "adverb"))["Cultural"]
+    assert cultural["front"] == "What is the custom around 빨리?"
+    assert "빨리빨리" in cultural["back"]
+    assert "Cultural" not in by_tab(cards_of(CardAuthor(), 1, "책", "noun"))
+
+
+def test_a_verb_in_its_dictionary_form_shows_its_stem():
+    grammar = by_tab(cards_of(CardAuthor(), 1, "가다", "verb"))["Grammar"]
+    assert grammar["front"] == "What is the stem of 가다?"
+    assert grammar["back"] == "가-, without the ending -다"
+
+
 @pytest.mark.parametrize(
     ("term", "word_type", "level"),
     [

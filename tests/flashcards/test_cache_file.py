@@ -2,6 +2,7 @@
 
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 
@@ -161,6 +162,19 @@ def test_a_file_that_is_not_there_is_usage(tmp_path):
     result = cache_command("warm", tmp_path / "none.jsonl", "--cache-dir", tmp_path)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "no such file or directory" in result.stderr
+
+
+def test_a_cache_that_takes_no_answers_is_storage(tmp_path, monkeypatch):
+    def full(self, values):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(CompressedCache, "_commit", full)
+    file = tmp_path / "answers.jsonl"
+    file.write_bytes(HEADER + line())
+    result = cache_command("warm", file, "--cache-dir", tmp_path / "kept")
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert "cannot write the cache" in result.stderr
+    assert "disk is full" in result.stderr
 
 
 def test_an_export_that_cannot_be_written_is_storage_and_leaves_nothing(tmp_path):

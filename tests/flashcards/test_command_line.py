@@ -29,6 +29,15 @@ def test_exit_code_0_is_every_word_with_its_cards(words, server):
     assert flashcards("process", words, "--base-url", server.base_url).exit_code == 0
 
 
+def test_the_summary_tells_what_the_run_cost_where_prices_are_known(words, server):
+    command = ("process", words, "--base-url", server.base_url, "--no-cache", "--no-resume")
+    assert "cost" not in flashcards(*command).stderr
+    priced = flashcards(*command, "--prompt-price", "1000000", "--completion-price", "0")
+    tokens = re.search(r"tokens +([\d,]+) \+ [\d,]+ = [\d,]+, cost ([\d,]+)\.0000", priced.stderr)
+    assert tokens is not None, priced.stderr
+    assert tokens[1] == tokens[2]
+
+
 def test_exit_code_1_is_rows_that_were_bad(words, vocabulary, server):
     words.write_text(vocabulary + "x,흙,noun\n")
     assert flashcards("process", words, "--base-url", server.base_url).exit_code == 1

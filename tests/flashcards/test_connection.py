@@ -135,3 +135,24 @@ async def test_a_host_that_is_to_have_no_proxy_has_none(proxied, monkeypatch):
 def test_a_proxy_that_makes_no_sense_is_refused_before_anything_is_sent(proxied, proxy):
     with pytest.raises(ConfigurationError, match="no URL such as"):
         Connection(proxied(proxy))
+
+
+async def test_who_calls_is_told_in_the_headers_of_the_api_where_that_is_set():
+    heard = []
+
+    async def answer(reader, writer):
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        told = Settings(http_referer="https://cards.test", x_title="Cards")
+        for settings in (told, Settings()):
+            async with Connection(settings, base_url=url) as connection:
+                await connection.post(b"body")
+    first, second = (head.lower() for head in heard)
+    assert b"\r\nhttp-referer: https://cards.test\r\n" in first
+    assert b"\r\nx-title: cards\r\n" in first
+    assert b"referer" not in second
+    assert b"x-title" not in second

@@ -1,6 +1,7 @@
 """`process --dry-run`: no request is made, and what is foretold is what a run then takes."""
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 
@@ -199,6 +200,20 @@ def test_people_are_told_in_five_lines(words, server):
     ]  # fmt: skip
     assert "20 of stage1, 20 of stage2" in result.stderr
     assert "at least 31 s at 60/minute;burst=10" in result.stderr
+
+
+def test_cards_of_this_machine_cost_nothing(words):
+    result = flashcards(words, "--dry-run")
+    assert result.exit_code == 0
+    assert re.search(r"cost +nothing", result.stderr)
+    assert "a server on this machine" in result.stderr
+
+
+def test_a_limit_that_would_never_let_all_words_pass_is_told(words, server):
+    arguments = ("--base-url", server.base_url, "--dry-run", "--rate", "0/s;burst=5")
+    result = flashcards(words, *arguments)
+    assert "no end: a limit with rate 0 lets only its burst pass" in result.stderr
+    assert json.loads(flashcards(words, *arguments, "--json").stdout)["seconds"] is None
 
 
 def test_bad_rows_are_told_by_line(words, server):

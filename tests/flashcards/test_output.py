@@ -132,3 +132,8 @@ def test_every_form_leaves_nothing_behind_unless_completed(tmp_path, form):
     with open_output(form, tmp_path / f"cards.{form}") as output:
         output.write(ITEM, [CARD])
     assert names(tmp_path) == []
+
+
+def test_what_is_not_open_takes_no_rows(tmp_path):
+    with pytest.raises(ValueError, match="the output is not open"):
+        TsvOutput(tmp_path / "cards.tsv").stream.write(b"row")

@@ -33,6 +33,7 @@ HANGUL = st.text(st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3), min_
         ("삶", "sam"),
         ("희망", "hi.maŋ"),  # 의 is 이 after a consonant
         ("가져", "ka.dʑʌ"),
+        ("강아지", "kaŋ.a.dʑi"),  # ㅇ stays where it ends a syllable
         ("좋은 아침", "tɕo.ɯn a.tɕʰim"),
     ],
 )

@@ -1,6 +1,7 @@
 """`flashcards db`, `quarantine` and `export`: what is kept of runs, looked at and handed out again."""
 
 import json
+import sys
 import zipfile
 
 import pytest
@@ -8,6 +9,8 @@ from typer.testing import CliRunner
 
 from sluicegate import ErrorCategory
 from sluicegate.flashcards._failures import FailedWord
+from sluicegate.flashcards._format import Format
+from sluicegate.flashcards._runs import export
 from sluicegate.flashcards._settings import Settings
 from sluicegate.flashcards._stage2 import Card, Cards
 from sluicegate.flashcards._stats import described
@@ -90,6 +93,14 @@ def test_what_cannot_be_exported_is_usage(url, arguments, told):
     result = flashcards(url, "export", *arguments)
     assert result.exit_code == 2
     assert told in result.stderr
+
+
+def test_an_anki_package_is_not_written_to_a_terminal(url, store, monkeypatch, capsys):
+    keep(store, {0: CARDS})
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    options = {"run": None, "output": None, "as_json": False}
+    assert export({"database_url": url}, None, Format.APKG, **options) == 2
+    assert "an Anki package is nothing for a terminal" in capsys.readouterr().err
 
 
 def test_an_export_that_cannot_be_written_is_storage(url, store, tmp_path):

@@ -10,6 +10,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from sluicegate.flashcards import _serve
 from sluicegate.flashcards._faults import DEFAULT_FAULTS, FaultPlan
 from sluicegate.flashcards._serve import serve_command
 from sluicegate.flashcards.cli import app
@@ -58,6 +59,24 @@ def test_a_vocabulary_that_cannot_be_read_is_one_line_and_exit_code_2(capsys, tm
     err = capsys.readouterr().err
     assert err.startswith(f"flashcards: {path}: ")
     assert err.count("\n") == 1
+
+
+def test_rows_that_are_bad_are_told_and_the_rest_is_served(tmp_path):
+    path = tmp_path / "words.csv"
+    path.write_text("position,term,type\n1,물,n\nx,불,n\n")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*SERVE, "--vocabulary", str(path)], **pipes) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    bad, greeting, _ = said.splitlines()
+    assert bad.endswith(f"{path}: line 3: position 'x' is not an integer above 0")
+    assert "1 words" in greeting
+
+
+def test_the_key_that_is_required_is_the_one_of_the_environment(monkeypatch):
+    monkeypatch.setenv("OPENROUTER_API_KEY", " sk-right-key ")
+    assert _serve._key() == "sk-right-key"
 
 
 def test_requires_a_key_only_where_there_is_one(capsys):

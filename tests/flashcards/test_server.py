@@ -178,6 +178,19 @@ def test_refuses_what_is_over_the_limit_and_says_for_how_long(clock):
         assert (server.stats.admitted, server.stats.limited) == (3, 2)
 
 
+def test_a_limit_that_never_fills_again_announces_no_time(clock):
+    limiter = RateLimiter("0/s;burst=1", clock=clock)
+    with (
+        EmbeddedServer(faults="none", limiter=limiter) as server,
+        httpx2.Client(base_url=server.base_url) as client,
+    ):
+        admitted, refused = (client.post(PATH, json=body()) for _ in range(2))
+    assert (admitted.status_code, refused.status_code) == (200, 429)
+    assert admitted.headers["x-ratelimit-remaining"] == "0"
+    for response in (admitted, refused):
+        assert not {"x-ratelimit-reset", "retry-after", "retry-after-ms"} & response.headers.keys()
+
+
 def test_never_admits_more_than_the_limit_however_many_ask_at_once(clock):
     limiter = RateLimiter("50/s;burst=20", clock=clock)
     with (

@@ -293,6 +293,21 @@ def test_the_cards_of_a_run_are_read_back_in_order(store):
     assert store.kept_run(99) is None
 
 
+def test_cards_that_are_damaged_are_left_out(store, path):
+    run = run_once(store, {0: CARDS, 1: CARDS, 2: CARDS})
+    change(path, "UPDATE words SET cards = ? WHERE number = 1", b"\x01damaged")
+    assert [item for item, _ in store.cards(run.run_id)] == [ITEMS[0], ITEMS[2]]
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"])
+def test_a_database_in_memory_makes_no_folder(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    with Store(Settings(database_url=url), {}) as store:
+        run = run_once(store, {0: CARDS})
+        assert [item for item, _ in store.cards(run.run_id)] == [ITEMS[0]]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("url", "told"),
     [

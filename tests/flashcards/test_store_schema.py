@@ -123,6 +123,17 @@ def test_tables_of_others_under_our_names_are_refused_and_left(settings, path):
     assert tables(path) == {"runs"}
 
 
+def test_tables_without_a_word_of_their_revision_are_refused_and_left(settings, path):
+    with Store(settings, {}):
+        pass
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM alembic_version")
+    before = tables(path)
+    with pytest.raises(StoreError, match="another application"):
+        Store(settings, {})
+    assert tables(path) == before
+
+
 def test_tables_of_others_under_other_names_do_no_harm(settings, path):
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE alembic_version (version_num TEXT)")

@@ -22,6 +22,7 @@ from sluicegate.flashcards._stored import observe_pool
 from sluicegate.flashcards._tally import Tally
 from sluicegate.flashcards._telemetry import SILENT, OpenTelemetry, exporting_providers, start
 from sluicegate.flashcards._vocabulary import VocabularyItem
+from sluicegate.flashcards._wire import Usage
 from sluicegate.flashcards.cache import CompressedCache
 from sluicegate.flashcards.cli import app
 from sluicegate.flashcards.server import EmbeddedServer
@@ -163,6 +164,37 @@ def test_a_run_without_the_telemetry_it_was_told_to_make_says_so_or_ends(
     if degrade == "--degrade":
         (part,) = json.loads(result.stdout)["degraded"]
         assert (part["part"], part["effect"]) == ("telemetry", "nothing is measured")
+
+
+def test_a_process_that_has_set_telemetry_up_keeps_its_own(monkeypatch, spans):
+    traces = TracerProvider()
+    traces.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: traces)
+    monkeypatch.setattr(_telemetry, "exporting_providers", lambda: pytest.fail("made others"))
+    told = []
+    telemetry = start(True, told.append)
+    assert isinstance(telemetry, OpenTelemetry)
+    assert told == []
+
+
+def test_a_process_without_any_exports_its_own(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    made = []
+
+    def providers():
+        made.append((TracerProvider(), MeterProvider([])))
+        return made[0]
+
+    monkeypatch.setattr(_telemetry, "exporting_providers", providers)
+    start(True, pytest.fail).close()
+    assert len(made) == 1
+
+
+def test_a_cost_that_is_not_known_is_not_counted(telemetry, reader):
+    telemetry.spent(Usage(3, 4), None)
+    found = numbers(reader)
+    assert [point.value for point in found["flashcards.tokens"][1]] == [3, 4]
+    assert "flashcards.cost" not in found
 
 
 def test_a_module_of_a_package_that_is_missing_is_missing():

@@ -131,6 +131,7 @@ def test_starts_from_and_stops_at_data_rows_counted_from_one_good_and_bad_alike(
         (b"\n\n", "words.csv: the file is empty"),
         (b"position,type\n1,n\n", "words.csv: the header has no column 'term' or 'hangul'"),
         (b"term,type\nx,n\n", "words.csv: the header has no column 'position'"),
+        (b"position,term,type," + b"x" * 200_000, "words.csv: the header is no CSV: field larger than"),
         (b"position,term,hangul,type\n", "words.csv: the header names the term twice"),
         (LEAN.encode("euc-kr"), "words.csv: the file is not UTF-8: byte 0xb3 in line 2"),
         (LEAN.encode("utf-16"), "words.csv: the file is not UTF-8: byte 0xff in line 1"),

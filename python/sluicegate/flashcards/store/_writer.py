@@ -61,7 +61,7 @@ class Writer(Generic[T]):
 
     def _work(self) -> None:
         beat = 0.0
-        while not self.fault:
+        while True:
             self._wake.wait(LINGER)
             self._wake.clear()
             closing = self._closing
