@@ -1,6 +1,7 @@
 """The circuit breaker in Redis, against a real server: what it refuses, learns and costs."""
 
 import asyncio
+import contextvars
 import gc
 import itertools
 import multiprocessing
@@ -247,6 +248,51 @@ def test_blocks_decorated_functions_and_pipelines_go_through_it(breaker_of):
     assert (snapshot.total_successes, snapshot.total_failures) == (4, 2)
 
 
+def test_blocks_of_two_breakers_may_end_in_any_order(breaker_of):
+    first, second = breaker_of(name="first"), breaker_of(name="second")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(OSError, OSError(), None)
+    assert (first.snapshot().total_successes, second.snapshot().total_failures) == (1, 1)
+
+
+def test_a_block_left_in_another_context_is_ignored(breaker_of):
+    breaker = breaker_of()
+    contextvars.Context().run(breaker.__enter__)
+    breaker.__exit__(None, None, None)
+    gc.collect()
+    snapshot = breaker.snapshot()
+    assert (snapshot.total_successes, snapshot.total_ignored) == (0, 1)
+
+
+def test_a_permit_is_settled_once(breaker_of):
+    breaker = breaker_of()
+    permit = breaker.try_enter()
+    permit.success()
+    permit.failure(OSError())
+    permit.ignore()
+    snapshot = breaker.snapshot()
+    assert (snapshot.total_successes, snapshot.total_failures, snapshot.total_ignored) == (1, 0, 0)
+
+
+def test_what_a_function_returns_to_be_awaited_is_refused_and_counts_nothing(breaker_of):
+    class Pending:
+        def __await__(self):
+            yield
+
+    breaker = breaker_of()
+    with pytest.raises(TypeError, match="use AsyncRedisCircuitBreaker"):
+        breaker.call(Pending)
+    assert breaker.snapshot().total_ignored == 1
+
+
+@pytest.mark.parametrize("batch", [True, 1.5, "9"])
+def test_a_batch_is_a_whole_number(breaker_of, batch):
+    with pytest.raises(TypeError, match="batch must be an integer"):
+        breaker_of(batch=batch)
+
+
 def test_what_is_handled_and_ignored_is_told_apart(breaker_of):
     breaker = breaker_of(handle=(OSError,), ignore=FileNotFoundError)
     for error in (OSError, ValueError, FileNotFoundError, KeyboardInterrupt):
@@ -409,6 +455,23 @@ async def test_a_cancelled_probe_frees_its_place(asynchronous):
             await asyncio.sleep(10)
 
     assert await asynchronous.try_enter() is not None
+
+
+async def test_a_stream_that_is_closed_early_frees_the_place_of_its_probe(asynchronous):
+    async def stream():
+        async with asynchronous:
+            yield "part"
+            pytest.fail("went on")
+
+    await (await asynchronous.try_enter()).failure()
+    parts = stream()
+    assert await anext(parts) == "part"
+    assert await asynchronous.try_enter() is None
+    await parts.aclose()
+    permit = await asynchronous.try_enter()
+    assert permit is not None
+    assert (await asynchronous.snapshot()).total_ignored == 1
+    await permit.success()
 
 
 def _probe_and_hang(path, entered):

@@ -1,5 +1,6 @@
 """Permits drawn ahead: fewer round trips, and never more than the limit."""
 
+import math
 import multiprocessing
 import random
 import time
@@ -7,6 +8,7 @@ import time
 import pytest
 import redis
 
+from sluicegate.backends._redis_leases import Lease, Leases
 from sluicegate.backends.redis import RedisRateLimiter
 
 
@@ -93,3 +95,19 @@ def test_four_processes_stay_within_the_limit(server, lease):
     granted = sum(one[0] for one in said)
     took = max(one[3] for one in said) - min(one[2] for one in said)
     assert 0 < granted <= 2_000 + 20_000 * took
+
+
+def test_waiting_spends_what_was_drawn_ahead_first(limiter_of):
+    limiter = limiter_of("10/min;burst=10", lease=5)
+    assert limiter.acquire_blocking("alice")
+    asked = limiter.stats().round_trips
+    assert [bool(limiter.acquire_blocking("alice", timeout=0)) for _ in range(4)] == [True] * 4
+    assert limiter.stats().round_trips == asked
+    assert limiter.acquire_blocking("alice", 11, timeout=9).retry_after == math.inf
+
+
+def test_of_too_many_keys_the_one_seen_first_loses_what_was_drawn_ahead():
+    leases = Leases(max_keys=2)
+    for key in (b"a", b"b", b"c"):
+        leases.keep(key, Lease(key.decode(), 3, expires_ns=10))
+    assert [leases.spend(key, 1, 0) for key in (b"a", b"b", b"c")] == [None, 2, 2]

@@ -265,3 +265,9 @@ async def test_whoever_is_cancelled_while_waiting_gives_the_permits_back(server)
     assert (await limiter.peek("alice")).reset_after <= 60
     await limiter.aclose()
     await client.aclose()
+
+
+@pytest.mark.parametrize("lease", [True, 1.5, "9"])
+def test_a_lease_is_a_whole_number(limiter_of, lease):
+    with pytest.raises(TypeError, match="lease must be an integer"):
+        limiter_of("1/s", lease=lease)

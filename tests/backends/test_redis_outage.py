@@ -156,3 +156,16 @@ def test_a_cluster_without_a_node_for_the_key_is_an_outage(limiter_of):
 
     assert limiter.try_acquire("alice")
     assert limiter.stats().errors == 1
+
+
+@pytest.mark.usefixtures("down")
+def test_an_update_in_an_outage_changes_the_share_and_keeps_what_it_owes(limiter_of, clock):
+    limiter = limiter_of("100/s;burst=50", on_error="local", clock=clock)
+    assert limiter.try_acquire("alice", 5)
+    assert not limiter.try_acquire("alice")
+    limiter.update("100/s;burst=80")
+    assert limiter.try_acquire("alice", 3)
+    assert not limiter.try_acquire("alice")
+    limiter.update("100/s;burst=80", "1000/min;burst=40")
+    assert limiter.try_acquire("alice", 4)
+    assert not limiter.try_acquire("alice")

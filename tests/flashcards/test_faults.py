@@ -78,6 +78,12 @@ def test_reads_a_plan(text, plan):
     assert FaultPlan.parse(text) == plan
 
 
+def test_a_row_of_faults_is_at_least_one():
+    with pytest.raises(ConfigurationError, match="in_a_row must be at least 1") as caught:
+        FaultPlan(error=0.1, in_a_row=0)
+    assert caught.value.field == "in_a_row"
+
+
 def test_one_number_is_the_share_of_all_faults_together():
     assert FaultPlan.parse("0.2").total == pytest.approx(0.2)
 

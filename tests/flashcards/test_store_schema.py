@@ -127,10 +127,10 @@ def test_tables_without_a_word_of_their_revision_are_refused_and_left(settings, 
     with Store(settings, {}):
         pass
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("DELETE FROM alembic_version")
+        connection.execute(f"DELETE FROM {_schema.VERSION_TABLE}")
     before = tables(path)
-    with pytest.raises(StoreError, match="another application"):
-        Store(settings, {})
+    with pytest.raises(StoreError, match="another application"), Store(settings, {}):
+        pytest.fail("opened")
     assert tables(path) == before
 
 
