@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# What decorated functions do: as `call` and `_call_later`, by the gate's operators.
+# What decorated functions do: as `call` and `_call_later`, by the gate's operators. `try` has no line of its own,
+# which would be an instruction of its own.
 GUARDED = Wrapper(
     """
 def guarded($parameters):
     _s_admitted = +_s_gate
-    try:
-        _s_result = _s_func($arguments)
+    try: _s_result = _s_func($arguments)
     except _s_BaseException as _s_error:
         _s_breaker._raised(_s_admitted, _s_error)
         raise
@@ -49,8 +49,7 @@ GUARDED_ASYNC = Wrapper(
     """
 async def guarded($parameters):
     _s_admitted = +_s_gate
-    try:
-        _s_result = await _s_func($arguments)
+    try: _s_result = await _s_func($arguments)
     except _s_BaseException as _s_error:
         _s_breaker._raised(_s_admitted, _s_error)
         raise

@@ -9,9 +9,23 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 from sluicegate._calls import is_coroutine_function, refuse_generator_function
 from sluicegate._errors import LimitExceededError
 from sluicegate._native import RateLimitResult
+from sluicegate._tailor import Wrapper
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+# Raised here rather than by `with`: each frame that a refusal leaves costs as much as a decision.
+LIMITED = Wrapper(
+    """
+def limited($parameters):
+    _s_result = _s_draw()
+    if _s_result:
+        return _s_func($arguments)
+    raise _s_guard._refusal(_s_result)
+""",
+    "draw",
+    "guard",
+)
 
 
 class Acquirer(Protocol):
@@ -102,13 +116,15 @@ class Limit:
             return cast(Callable[P, R], limited_async)
 
         draw = self._prepared()
+        if draw is not None:
+            return cast(Callable[P, R], functools.update_wrapper(LIMITED.fit(func, draw, self), func))
 
         @functools.wraps(func)
         def limited(*args: P.args, **kwargs: P.kwargs) -> R:
-            # Raised here rather than by `with`: each frame that a refusal leaves costs as much as a decision.
-            result = draw() if draw is not None else self._of_call(args, kwargs)._draw_blocking()
+            guard = self._of_call(args, kwargs)
+            result = guard._draw_blocking()
             if not result.allowed:
-                raise self._refusal(result)
+                raise guard._refusal(result)
             return func(*args, **kwargs)
 
         return limited
@@ -125,9 +141,11 @@ class Limit:
     def _prepared(self) -> Callable[[], RateLimitResult] | None:
         """Return what draws the permits of every call, None where a call has a guard of its own.
 
-        Made once, for to unpack what is asked costs as much as the decision.
+        Made once, for to unpack what is asked costs as much as the decision, and so does every name.
         """
         draw = self._limiter.acquire_blocking
+        if self._asked and not self._counts:
+            return functools.partial(draw, *self._asked, self._timeout)
         return functools.partial(draw, *self._asked, timeout=self._timeout, **self._counts)
 
     def _draw(self) -> Awaitable[RateLimitResult]:
@@ -139,10 +157,12 @@ class Limit:
     def _refusal(self, result: RateLimitResult) -> LimitExceededError:
         name = self._limiter.name
         words, retry_after, limit, remaining = result._refusal()
-        return LimitExceededError(
-            (name or "the rate limiter") + words,
-            policy=name,
-            retry_after=retry_after,
-            limit=limit,
-            remaining=remaining,
-        )
+        # Without its `__init__`, whose keywords cost as much as all the rest.
+        error = LimitExceededError.__new__(LimitExceededError, (name or "the rate limiter") + words)
+        error.__dict__ = {
+            "policy": name,
+            "retry_after": retry_after,
+            "limit": limit,
+            "remaining": remaining,
+        }
+        return error

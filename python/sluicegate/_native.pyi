@@ -17,12 +17,12 @@ __all__ = [
     "BreakerOptions",
     "BreakerPermit",
     "BreakerTrip",
-    "CallCount",
     "CallFloor",
     "CircuitBreaker",
     "CompositeRateLimiter",
     "DroppedBreakers",
     "FirstAttempt",
+    "FirstCall",
     "KeyedRateLimiter",
     "KeyedRateLimiterStats",
     "ManualClock",
@@ -411,12 +411,6 @@ class RetryBudget:
     def available(self) -> int:
         """How many retries could be taken now, those of the reserve included."""
 
-@final
-class CallCount:
-    """How many calls were begun; `+count` counts one more."""
-
-    def __pos__(self) -> None: ...
-
 @disjoint_base
 class FirstAttempt:
     """The native part of `sluicegate.Retry`, which adds what comes after a failure."""
@@ -432,6 +426,11 @@ class FirstAttempt:
 
     def _begin(self) -> None: ...
     @property
-    def _count(self) -> CallCount: ...
-    @property
     def _calls(self) -> int: ...
+
+@final
+class FirstCall:
+    """A function whose calls are retried: `+first` counts one more call, and gives what to call."""
+
+    def __new__(cls, retry: FirstAttempt, func: Callable[_P, _R]) -> Self: ...
+    def __pos__(self) -> Callable[..., Any]: ...

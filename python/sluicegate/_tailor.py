@@ -9,7 +9,7 @@ import functools
 import inspect
 import keyword
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 _PRIVATE = "_s_"
@@ -52,10 +52,10 @@ class Wrapper:
 
     def __init__(self, text: str, *names: str) -> None:
         self._text = text.strip()
-        self._names = names
-        self._make_any = self._compile(*_ANY)
+        self._names = tuple(_PRIVATE + name for name in ("func", *names))
+        self._make_any = self._make()
         # A program knows few lists of parameters; bounded for one that makes functions for ever.
-        self._make = functools.lru_cache(maxsize=1024)(self._compile)
+        self._cut = functools.lru_cache(maxsize=1024)(self._compile)
 
     def wrap(self, func: Callable[..., Any], /, *values: object) -> types.FunctionType:
         """Put it around `func` for any arguments, as fast as a closure; `values` are those of the names."""
@@ -64,26 +64,40 @@ class Wrapper:
     def fit(self, func: Callable[..., Any], /, *values: object) -> types.FunctionType:
         """Put it around `func` with the parameters of `func`; for any where that is no Python function.
 
-        The first for a list of parameters takes some 200 µs to compile.
+        The first for a list of parameters takes some 200 µs to compile. Each takes about a kilobyte: its names
+        are globals of its own, and so is its code. To read them costs less than a closure, but the
+        interpreter learns where they lie by the code, which two could not share.
         """
         parts = _parts(func) if isinstance(func, types.FunctionType) else None
         if parts is None or not isinstance(func, types.FunctionType):
             return self.wrap(func, *values)
-        wrapper = self._make(*parts)(func, *values)
-        wrapper.__defaults__, wrapper.__kwdefaults__ = func.__defaults__, func.__kwdefaults__
+        space = _SPACE | dict(zip(self._names, (func, *values), strict=True))
+        wrapper = types.FunctionType(self._cut(*parts).replace(), space, argdefs=func.__defaults__)
+        wrapper.__kwdefaults__ = func.__kwdefaults__
         return wrapper
 
-    def _compile(self, parameters: str, arguments: str, packed: str) -> Callable[..., types.FunctionType]:
-        """Compile the definition within a function of what its names stand for; gives that function."""
-        text = self._text.replace("$parameters", parameters)
-        text = text.replace("$arguments", arguments).replace("$packed", packed).replace("\n", "\n    ")
+    def _compile(self, parameters: str, arguments: str, packed: str) -> types.CodeType:
+        """Compile the definition for these parameters; gives its code."""
+        (wrapper,) = _defined(self._written(parameters, arguments, packed))
+        return wrapper.__code__
+
+    def _make(self) -> Callable[..., types.FunctionType]:
+        """Compile the definition for any arguments, within a function of what its names stand for."""
+        text = self._written(*_ANY)
         name = text.partition("def ")[2].partition("(")[0]
-        given = ", ".join(_PRIVATE + name for name in ("func", *self._names))
-        source = f"def make({given}):\n    {text}\n    return {name}\n"
-        found: dict[str, Any] = {}
-        exec(compile(source, "<sluicegate: a wrapper>", "exec"), _SPACE, found)  # noqa: S102 - names, checked below
-        make: Callable[..., types.FunctionType] = found["make"]
+        text = text.replace("\n", "\n    ")
+        (make,) = _defined(f"def make({', '.join(self._names)}):\n    {text}\n    return {name}\n")
         return make
+
+    def _written(self, parameters: str, arguments: str, packed: str) -> str:
+        text = self._text.replace("$parameters", parameters)
+        return text.replace("$arguments", arguments).replace("$packed", packed)
+
+
+def _defined(source: str) -> Collection[types.FunctionType]:
+    found: dict[str, types.FunctionType] = {}
+    exec(compile(source, "<sluicegate: a wrapper>", "exec"), _SPACE, found)  # noqa: S102 - names, checked below
+    return found.values()
 
 
 def _parts(func: types.FunctionType) -> tuple[str, str, str] | None:

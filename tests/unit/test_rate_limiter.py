@@ -427,3 +427,28 @@ def test_a_result_is_a_frozen_value():
     )
     with pytest.raises(AttributeError):
         result.allowed = True
+
+
+def test_a_result_that_is_kept_stays_as_it_is(clock):
+    limiter = RateLimiter("3/h", clock=clock)
+    other = RateLimiter("9/h", clock=clock)
+    kept = [limiter.attempt(), other.attempt(), limiter.peek(), limiter.attempt()]
+    limiter.attempt()
+    kept.append(limiter.attempt())
+    other.attempt()
+    assert [(result.allowed, result.limit, result.remaining) for result in kept] == [
+        (True, 3, 2),
+        (True, 9, 8),
+        (True, 3, 1),
+        (True, 3, 1),
+        (False, 3, 0),
+    ]
+
+
+def test_a_result_that_another_thread_keeps_stays_as_it_is(clock):
+    limiter = RateLimiter("9/h", clock=clock)
+    with ThreadPoolExecutor(1) as other:
+        first = other.submit(limiter.attempt).result()
+        second = limiter.attempt()
+        other.submit(limiter.attempt).result()
+    assert (first.remaining, second.remaining, limiter.attempt().remaining) == (8, 7, 5)

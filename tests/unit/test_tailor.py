@@ -1,15 +1,18 @@
+import gc
 import inspect
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from sluicegate import CircuitBreaker, Retry
+from sluicegate import CircuitBreaker, RateLimiter, Retry
 from sluicegate._tailor import Wrapper
 
 THROUGH = Wrapper("def called($parameters): return _s_func($arguments)")
 PACKED = Wrapper("def called($parameters): return $packed")
-DECORATORS = [THROUGH.fit, Retry(), CircuitBreaker()]
+POLICIES = [Retry(), CircuitBreaker(), RateLimiter("1000000/s").limit()]
+DECORATORS = [THROUGH.fit, *POLICIES]
 
 
 def no_parameters() -> Any:
@@ -86,7 +89,7 @@ def test_keeps_the_very_objects_that_are_defaults() -> None:
     assert THROUGH.fit(collect)(7) is default
 
 
-@pytest.mark.parametrize("decorate", [Retry(), CircuitBreaker()])
+@pytest.mark.parametrize("decorate", POLICIES)
 def test_names_the_function_where_arguments_are_missing(decorate: Callable[..., Any]) -> None:
     def fetch(url: str) -> str:
         return url
@@ -102,10 +105,32 @@ def test_arguments_that_do_not_fit_are_no_failure_of_the_far_side() -> None:
     assert breaker.snapshot().throughput == 0
 
 
+def test_arguments_that_do_not_fit_draw_no_permit() -> None:
+    limiter = RateLimiter("1/h")
+    with pytest.raises(TypeError):
+        limiter.limit(timeout=0)(no_parameters)("one too many")
+    assert limiter.try_acquire()
+
+
+@pytest.mark.parametrize("decorate", DECORATORS)
+def test_a_function_that_calls_itself_is_freed(decorate: Callable[..., Any]) -> None:
+    def decorated() -> weakref.ref[Any]:
+        @decorate
+        def countdown(start: int) -> int:
+            return start and countdown(start - 1)
+
+        assert countdown(2) == 0
+        return weakref.ref(countdown)
+
+    found = decorated()
+    gc.collect()
+    assert found() is None
+
+
 def test_two_functions_with_the_same_parameters_keep_their_own_defaults() -> None:
     first, second = (THROUGH.fit(func) for func in (lambda x=1: x, lambda x=2: x))
     assert (first(), second()) == (1, 2)
-    assert first.__code__ is second.__code__
+    assert first.__code__ == second.__code__
 
 
 def test_a_method_is_bound() -> None:

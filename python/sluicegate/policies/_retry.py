@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias, TypeVar, Unpack, cast
 
 from sluicegate._calls import is_coroutine_function, refuse_generator_function
 from sluicegate._durations import Duration
-from sluicegate._native import FirstAttempt
+from sluicegate._native import FirstAttempt, FirstCall
 from sluicegate._tailor import Wrapper
 from sluicegate._time import Clock, resolve_clock, sleep_until, sleep_until_blocking
 from sluicegate.policies._policy import Policy
@@ -24,14 +24,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
 
-# What a dressed function does where nothing watches its first attempt. It counts its calls by an operator,
-# which takes a third of what a method takes.
+# What a dressed function does where nothing watches its first attempt. `+first` counts the call and gives the
+# function. `try` has no line of its own, which would be an instruction of its own.
 RETRIED = Wrapper(
     """
 def retried($parameters):
-    +_s_count
-    try:
-        _s_result = _s_func($arguments)
+    try: _s_result = (+_s_first)($arguments)
     except _s_Exception as _s_error:
         _s_plan = _s_retry._plan_after(_s_error)
     else:
@@ -40,20 +38,18 @@ def retried($parameters):
         return _s_retry._conclude(_s_result, _s_func, $packed)
     return _s_retry._again(_s_plan, _s_func, $packed)
 """,
-    "count",
+    "first",
     "retry",
 )
 RETRIED_ASYNC = Wrapper(
     """
 async def retried($parameters):
-    +_s_count
-    try:
-        return await _s_func($arguments)
+    try: return await (+_s_first)($arguments)
     except _s_Exception as _s_error:
         _s_plan = _s_retry._plan_after(_s_error)
     return await _s_retry._await_again(_s_plan, _s_func, $packed)
 """,
-    "count",
+    "first",
     "retry",
 )
 
@@ -144,7 +140,7 @@ class Retry(FirstAttempt, Policy):
             return super().__call__(func)
         refuse_generator_function(func, "Retry")
         form = RETRIED_ASYNC if is_coroutine_function(func) else RETRIED
-        return cast(F, functools.update_wrapper(form.fit(func, self._count, self), func))
+        return cast(F, functools.update_wrapper(form.fit(func, FirstCall(self, func), self), func))
 
     def _conclude(self, result: Any, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
         """Return the result of a first attempt, or go on with it where it is to be awaited."""
@@ -210,11 +206,11 @@ class Retry(FirstAttempt, Policy):
         return plan.end()
 
     def _dress(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        return RETRIED.wrap(func, self._count, self) if self._is_simple else super()._dress(func)
+        return RETRIED.wrap(func, FirstCall(self, func), self) if self._is_simple else super()._dress(func)
 
     def _dress_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
         if self._is_simple:
-            return RETRIED_ASYNC.wrap(func, self._count, self)
+            return RETRIED_ASYNC.wrap(func, FirstCall(self, func), self)
 
         async def retried(*args: Any, **kwargs: Any) -> Any:
             self._begin()

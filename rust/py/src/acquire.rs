@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use sluicegate_core::{Fingerprint, Nanos};
 
-use crate::decision::RateLimitResult;
+use crate::decision::Answer;
 use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
 use crate::reservation::Reservation;
@@ -24,7 +24,7 @@ pub(crate) enum Source {
 
 impl Source {
     #[inline]
-    fn draw(&self, count: u64, max_wait: Nanos) -> Option<RateLimitResult> {
+    fn draw(&self, count: u64, max_wait: Nanos) -> Option<Answer> {
         match self {
             Self::Direct(limiter) => limiter.get().draw(count, max_wait),
             Self::Keyed(limiter, key) => limiter.get().draw(*key, count, max_wait),
@@ -37,7 +37,7 @@ impl Source {
         py: Python<'_>,
         count: u64,
         max_wait: Nanos,
-    ) -> PyResult<Result<Reservation, RateLimitResult>> {
+    ) -> PyResult<Result<Reservation, Answer>> {
         match self {
             Self::Direct(limiter) => RateLimiter::queue(limiter.clone_ref(py), count, max_wait),
             Self::Keyed(limiter, key) => {
@@ -128,7 +128,7 @@ impl Acquire {
 ///
 /// Made here and now: handed over as a type and a value, lazily, it costs 40 ns more, even on an
 /// interpreter that makes no exception of them then.
-fn returned(py: Python<'_>, result: RateLimitResult) -> PyErr {
+fn returned(py: Python<'_>, result: Answer) -> PyErr {
     let stop = py.get_type::<PyStopIteration>().call1((result,));
     stop.map_or_else(|error| error, PyErr::from_value)
 }

@@ -9,7 +9,7 @@ use sluicegate_core::{Clock as _, Decision, Nanos};
 use sluicegate_shm::Anywhere;
 
 use crate::convert::{Count, nanos_or_forever};
-use crate::decision::RateLimitResult;
+use crate::decision::Answer;
 use crate::errors::configuration_error;
 use crate::limiter::RateLimiter;
 use crate::reservation::{Charged, Reservation};
@@ -99,13 +99,13 @@ impl CompositeRateLimiter {
 
     /// Draw from every unit or from none, and say how things stand; never waits.
     #[pyo3(signature = (**counts))]
-    fn attempt(&self, counts: Option<&Bound<'_, PyDict>>) -> PyResult<RateLimitResult> {
+    fn attempt(&self, counts: Option<&Bound<'_, PyDict>>) -> PyResult<Answer> {
         Ok(self.draw(&self.counts(counts)?).into())
     }
 
     /// Say what `attempt` would say; draws nothing.
     #[pyo3(signature = (**counts))]
-    fn peek(&self, counts: Option<&Bound<'_, PyDict>>) -> PyResult<RateLimitResult> {
+    fn peek(&self, counts: Option<&Bound<'_, PyDict>>) -> PyResult<Answer> {
         let counts = self.counts(counts)?;
         let now = self.first().clock.now();
         Ok(self.with_shares(&counts, |shares| composite::peek(shares, now)).into())
@@ -135,7 +135,7 @@ impl CompositeRateLimiter {
                 });
                 reservations.collect::<Vec<_>>().into_bound_py_any(py)
             }
-            Err(refusal) => RateLimitResult::from(refusal).into_bound_py_any(py),
+            Err(refusal) => Answer::from(refusal).into_bound_py_any(py),
         }
     }
 

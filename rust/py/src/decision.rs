@@ -1,5 +1,9 @@
 //! The answer of a limiter as Python sees it.
 
+use std::cell::Cell;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use pyo3::prelude::*;
 use sluicegate_core::{Decision, Nanos};
 
@@ -7,28 +11,129 @@ use crate::convert::{span_from_seconds, span_seconds};
 
 /// What a limiter says of a request; true where it was allowed.
 ///
-/// Keeps the decision as it is: seconds are made when they are asked for.
+/// Keeps the decision as it is: seconds are made when they are asked for. Whoever holds one never sees
+/// it change; its fields are atomics because [`Answer`] writes another decision into one that nobody
+/// holds any more.
 #[pyclass(frozen, eq, hash, module = "sluicegate")]
-#[derive(PartialEq, Eq, Hash)]
-pub(crate) struct RateLimitResult(Decision);
+pub(crate) struct RateLimitResult {
+    allowed: AtomicBool,
+    limit: AtomicU64,
+    remaining: AtomicU64,
+    retry_after: AtomicU64,
+    reset_after: AtomicU64,
+}
 
-impl From<Decision> for RateLimitResult {
+// Relaxed throughout: it is written only while nobody else can reach it.
+impl RateLimitResult {
+    fn new(decision: Decision) -> Self {
+        Self {
+            allowed: AtomicBool::new(decision.allowed),
+            limit: AtomicU64::new(decision.limit),
+            remaining: AtomicU64::new(decision.remaining),
+            retry_after: AtomicU64::new(decision.retry_after.get()),
+            reset_after: AtomicU64::new(decision.reset_after.get()),
+        }
+    }
+
+    fn write(&self, decision: Decision) {
+        self.allowed.store(decision.allowed, Ordering::Relaxed);
+        self.limit.store(decision.limit, Ordering::Relaxed);
+        self.remaining.store(decision.remaining, Ordering::Relaxed);
+        self.retry_after.store(decision.retry_after.get(), Ordering::Relaxed);
+        self.reset_after.store(decision.reset_after.get(), Ordering::Relaxed);
+    }
+
+    fn decision(&self) -> Decision {
+        Decision {
+            allowed: self.allowed.load(Ordering::Relaxed),
+            limit: self.limit.load(Ordering::Relaxed),
+            remaining: self.remaining.load(Ordering::Relaxed),
+            retry_after: Nanos::new(self.retry_after.load(Ordering::Relaxed)),
+            reset_after: Nanos::new(self.reset_after.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+impl PartialEq for RateLimitResult {
+    fn eq(&self, other: &Self) -> bool {
+        self.decision() == other.decision()
+    }
+}
+
+impl Eq for RateLimitResult {}
+
+impl Hash for RateLimitResult {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.decision().hash(state);
+    }
+}
+
+thread_local! {
+    /// The object of this thread's latest answer.
+    static LATEST: Cell<Option<Py<RateLimitResult>>> = const { Cell::new(None) };
+}
+
+/// A decision on its way to Python.
+///
+/// Most are looked at and dropped before the next: the same object carries that one too, since to make
+/// and to free one costs more than to decide.
+pub(crate) struct Answer(Decision);
+
+impl From<Decision> for Answer {
     fn from(decision: Decision) -> Self {
         Self(decision)
+    }
+}
+
+impl Answer {
+    fn carry<'py>(
+        self,
+        py: Python<'py>,
+        latest: &Cell<Option<Py<RateLimitResult>>>,
+    ) -> PyResult<Bound<'py, RateLimitResult>> {
+        let carrier = match latest.take().filter(|latest| is_dropped(py, latest)) {
+            Some(dropped) => {
+                dropped.get().write(self.0);
+                dropped
+            }
+            None => Py::new(py, RateLimitResult::new(self.0))?,
+        };
+        let given = carrier.bind(py).clone();
+        latest.set(Some(carrier));
+        Ok(given)
+    }
+}
+
+/// Whether nobody but us holds an object, which is certain only where a lock guards its count.
+#[expect(deprecated, reason = "the other way to the count is unsafe")]
+fn is_dropped(py: Python<'_>, object: &Py<RateLimitResult>) -> bool {
+    !cfg!(Py_GIL_DISABLED) && object.get_refcnt(py) == 1
+}
+
+impl<'py> IntoPyObject<'py> for Answer {
+    type Target = RateLimitResult;
+    type Output = Bound<'py, RateLimitResult>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        // A thread that ends has no place left for it.
+        LATEST
+            .try_with(|latest| Self(self.0).carry(py, latest))
+            .unwrap_or_else(|_| Bound::new(py, RateLimitResult::new(self.0)))
     }
 }
 
 #[pymethods]
 impl RateLimitResult {
     #[new]
-    fn new(
+    fn build(
         allowed: bool,
         limit: u64,
         remaining: u64,
         retry_after: f64,
         reset_after: f64,
     ) -> PyResult<Self> {
-        Ok(Self(Decision {
+        Ok(Self::new(Decision {
             allowed,
             limit,
             remaining,
@@ -40,37 +145,37 @@ impl RateLimitResult {
     /// Whether the permits were granted.
     #[getter]
     fn allowed(&self) -> bool {
-        self.0.allowed
+        self.allowed.load(Ordering::Relaxed)
     }
 
     /// The burst; of several bandwidths that of the one with the least remaining.
     #[getter]
     fn limit(&self) -> u64 {
-        self.0.limit
+        self.limit.load(Ordering::Relaxed)
     }
 
     /// Whole permits left, 0 in debt.
     #[getter]
     fn remaining(&self) -> u64 {
-        self.0.remaining
+        self.remaining.load(Ordering::Relaxed)
     }
 
     /// Seconds after which the same request succeeds; 0.0 where allowed, inf where it never can.
     #[getter]
     fn retry_after(&self) -> f64 {
-        span_seconds(self.0.retry_after)
+        span_seconds(self.decision().retry_after)
     }
 
     /// Seconds until nothing is owed any more.
     #[getter]
     fn reset_after(&self) -> f64 {
-        span_seconds(self.0.reset_after)
+        span_seconds(self.decision().reset_after)
     }
 
     /// Say in words, to follow on the limiter's name, and in figures how things stand for who was
     /// refused: what an error is made of. In one call, since a busy service makes thousands.
     fn _refusal(&self) -> (String, f64, u64, u64) {
-        let Decision { limit, remaining, retry_after, .. } = self.0;
+        let Decision { limit, remaining, retry_after, .. } = self.decision();
         let words = if retry_after == Nanos::MAX {
             format!(" refuses, with {remaining} of {limit} left: try again in inf s")
         } else {
@@ -83,7 +188,7 @@ impl RateLimitResult {
     }
 
     fn __bool__(&self) -> bool {
-        self.0.allowed
+        self.allowed()
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyAny>, (bool, u64, u64, f64, f64)) {
@@ -96,9 +201,9 @@ impl RateLimitResult {
     fn __repr__(&self) -> String {
         format!(
             "RateLimitResult(allowed={}, limit={}, remaining={}, retry_after={:?}, reset_after={:?})",
-            if self.0.allowed { "True" } else { "False" },
-            self.0.limit,
-            self.0.remaining,
+            if self.allowed() { "True" } else { "False" },
+            self.limit(),
+            self.remaining(),
             self.retry_after(),
             self.reset_after(),
         )

@@ -3,47 +3,54 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::{PyException, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::breaker::{is_awaitable, is_plain};
 
-/// How many calls were begun; `+count` counts one more.
+/// The native part of `sluicegate.Retry`, which adds what comes after a failure.
+#[pyclass(frozen, subclass, module = "sluicegate._native")]
+pub(crate) struct FirstAttempt {
+    calls: AtomicU64,
+    is_simple: bool,
+}
+
+/// A function whose calls are retried: `+first` counts one more call, and gives what to call.
 ///
 /// An operator since that is the shortest way from the interpreter into native code: a method takes
 /// three times as long.
 #[pyclass(frozen, module = "sluicegate._native")]
-pub(crate) struct CallCount {
-    calls: AtomicU64,
+pub(crate) struct FirstCall {
+    retry: Py<FirstAttempt>,
+    func: Py<PyAny>,
 }
 
 #[pymethods]
-impl CallCount {
-    fn __pos__(&self) {
-        // Relaxed: a count orders nothing.
-        if cfg!(Py_GIL_DISABLED) {
-            self.calls.fetch_add(1, Ordering::Relaxed);
-        } else {
-            // The GIL lets no other in between, and a locked addition costs 5 ns more.
-            self.calls.store(self.calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        }
+impl FirstCall {
+    #[new]
+    fn new(retry: Py<FirstAttempt>, func: Py<PyAny>) -> Self {
+        Self { retry, func }
     }
-}
 
-/// The native part of `sluicegate.Retry`, which adds what comes after a failure.
-#[pyclass(frozen, subclass, module = "sluicegate._native")]
-pub(crate) struct FirstAttempt {
-    count: Py<CallCount>,
-    is_simple: bool,
+    fn __pos__<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.retry.get()._begin();
+        self.func.bind(py).clone()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.retry)?;
+        visit.call(&self.func)
+    }
 }
 
 #[pymethods]
 impl FirstAttempt {
     /// Where it is not simple, every call is a matter of `_call_planned`.
     #[new]
-    fn new(py: Python<'_>, is_simple: bool) -> PyResult<Self> {
-        Ok(Self { count: Py::new(py, CallCount { calls: AtomicU64::new(0) })?, is_simple })
+    fn new(is_simple: bool) -> Self {
+        Self { calls: AtomicU64::new(0), is_simple }
     }
 
     /// Call `func` until it succeeds or is not worth another attempt.
@@ -67,7 +74,7 @@ impl FirstAttempt {
         if !slf.get().is_simple {
             return slf.call_method1(intern!(py, "_call_planned"), (func, args(), named()));
         }
-        slf.get().count.get().__pos__();
+        slf.get()._begin();
         let called = match kwargs.filter(|kwargs| !kwargs.is_empty()) {
             None if given.len() == 1 => func.call0(),
             None => func.call1(args()),
@@ -86,20 +93,20 @@ impl FirstAttempt {
         }
     }
 
-    /// Count a call that begins elsewhere.
+    /// Count a call.
     fn _begin(&self) {
-        self.count.get().__pos__();
-    }
-
-    /// What counts the calls that begin elsewhere.
-    #[getter]
-    fn _count(&self, py: Python<'_>) -> Py<CallCount> {
-        self.count.clone_ref(py)
+        // Relaxed: a count orders nothing.
+        if cfg!(Py_GIL_DISABLED) {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+        } else {
+            // The GIL lets no other in between, and a locked addition costs 5 ns more.
+            self.calls.store(self.calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
     }
 
     /// How many calls were begun.
     #[getter]
     fn _calls(&self) -> u64 {
-        self.count.get().calls.load(Ordering::Relaxed)
+        self.calls.load(Ordering::Relaxed)
     }
 }

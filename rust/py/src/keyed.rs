@@ -15,7 +15,7 @@ use sluicegate_shm::{Anywhere, Home, Kind, Plan};
 use crate::acquire::{Acquire, Source};
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_or_forever};
-use crate::decision::RateLimitResult;
+use crate::decision::Answer;
 use crate::errors::configuration_error;
 use crate::key::fingerprint;
 use crate::limiter::{RateLimiterStats, WRITERS, quotas, refusal};
@@ -129,7 +129,7 @@ impl KeyedRateLimiter {
 
     /// Draw `count` permits of `key` and say how things stand; never waits.
     #[pyo3(signature = (key, count = Count::ONE), text_signature = "($self, key, count=1)")]
-    fn attempt(&self, key: &Bound<'_, PyAny>, count: Count) -> PyResult<RateLimitResult> {
+    fn attempt(&self, key: &Bound<'_, PyAny>, count: Count) -> PyResult<Answer> {
         let key = fingerprint(key, self.core.seed())?;
         let decision = self.core.attempt(&self.clock, key, count.0);
         self.tally.decided(decision.allowed, count.0);
@@ -138,7 +138,7 @@ impl KeyedRateLimiter {
 
     /// Say what `attempt` would say; draws nothing.
     #[pyo3(signature = (key, count = Count::ONE), text_signature = "($self, key, count=1)")]
-    fn peek(&self, key: &Bound<'_, PyAny>, count: Count) -> PyResult<RateLimitResult> {
+    fn peek(&self, key: &Bound<'_, PyAny>, count: Count) -> PyResult<Answer> {
         let key = fingerprint(key, self.core.seed())?;
         Ok(self.core.peek(self.clock.now(), key, count.0).into())
     }
@@ -234,12 +234,7 @@ impl KeyedRateLimiter {
 impl KeyedRateLimiter {
     /// Draws `count` permits if they are there now; who would not wait has the refusal at once.
     #[inline]
-    pub(crate) fn draw(
-        &self,
-        key: Fingerprint,
-        count: u64,
-        max_wait: Nanos,
-    ) -> Option<RateLimitResult> {
+    pub(crate) fn draw(&self, key: Fingerprint, count: u64, max_wait: Nanos) -> Option<Answer> {
         let decision = self.core.attempt(&self.clock, key, count);
         if !decision.allowed && max_wait > Nanos::ZERO {
             return None;
@@ -267,7 +262,7 @@ impl KeyedRateLimiter {
         key: Fingerprint,
         count: u64,
         max_wait: Nanos,
-    ) -> PyResult<Result<Reservation, RateLimitResult>> {
+    ) -> PyResult<Result<Reservation, Answer>> {
         match Self::reserve(slf, key, count, max_wait) {
             Ok(reservation) => Ok(Ok(reservation)),
             Err(decision) => refusal(decision, count, max_wait).map(Err),

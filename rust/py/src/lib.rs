@@ -33,8 +33,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<breaker::DroppedBreakers>()?;
     module.add_class::<breaker::SharedBreakers>()?;
     module.add_class::<budget::RetryBudget>()?;
-    module.add_class::<first_attempt::CallCount>()?;
     module.add_class::<first_attempt::FirstAttempt>()?;
+    module.add_class::<first_attempt::FirstCall>()?;
     module.add_class::<floor::CallFloor>()?;
     module.add_class::<quota::Quota>()?;
     module.add_class::<decision::RateLimitResult>()?;

@@ -10,7 +10,7 @@ use sluicegate_shm::{Anywhere, Home, Kind, Plan};
 use crate::acquire::{Acquire, Source};
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_or_forever, seconds};
-use crate::decision::RateLimitResult;
+use crate::decision::Answer;
 use crate::errors::configuration_error;
 use crate::quota::Quota;
 use crate::reservation::{Charged, Reservation};
@@ -131,7 +131,7 @@ impl RateLimiter {
 
     /// Draw `count` permits and say how things stand; never waits.
     #[pyo3(signature = (count = Count::ONE), text_signature = "($self, count=1)")]
-    fn attempt(&self, count: Count) -> RateLimitResult {
+    fn attempt(&self, count: Count) -> Answer {
         let decision = self.core.attempt(&self.clock, count.0);
         self.tally.decided(decision.allowed, count.0);
         decision.into()
@@ -139,7 +139,7 @@ impl RateLimiter {
 
     /// Say what `attempt` would say; draws nothing.
     #[pyo3(signature = (count = Count::ONE), text_signature = "($self, count=1)")]
-    fn peek(&self, count: Count) -> RateLimitResult {
+    fn peek(&self, count: Count) -> Answer {
         self.core.peek(self.clock.now(), count.0).into()
     }
 
@@ -220,7 +220,7 @@ impl RateLimiter {
 impl RateLimiter {
     /// Draws `count` permits if they are there now; who would not wait has the refusal at once.
     #[inline]
-    pub(crate) fn draw(&self, count: u64, max_wait: Nanos) -> Option<RateLimitResult> {
+    pub(crate) fn draw(&self, count: u64, max_wait: Nanos) -> Option<Answer> {
         let decision = self.core.attempt(&self.clock, count);
         if !decision.allowed && max_wait > Nanos::ZERO {
             return None;
@@ -236,7 +236,7 @@ impl RateLimiter {
         slf: Py<Self>,
         count: u64,
         max_wait: Nanos,
-    ) -> PyResult<Result<Reservation, RateLimitResult>> {
+    ) -> PyResult<Result<Reservation, Answer>> {
         let this = slf.get();
         let reserved = this.core.reserve(&this.clock, count, max_wait);
         this.tally.decided(reserved.is_ok(), count);
@@ -248,11 +248,7 @@ impl RateLimiter {
 }
 
 /// The refusal of a wait; `ValueError` where one without a bound would be endless.
-pub(crate) fn refusal(
-    decision: Decision,
-    count: u64,
-    max_wait: Nanos,
-) -> PyResult<RateLimitResult> {
+pub(crate) fn refusal(decision: Decision, count: u64, max_wait: Nanos) -> PyResult<Answer> {
     if max_wait == Nanos::MAX && decision.retry_after == Nanos::MAX {
         return Err(PyValueError::new_err(format!(
             "{count} permits can never be granted here, where the limit is {}: ask for fewer, or \

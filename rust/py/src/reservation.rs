@@ -7,7 +7,7 @@ use sluicegate_core::{Clock as _, Decision, Fingerprint, Grant, KeyedGrant, Nano
 
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_from_seconds, seconds, span_seconds};
-use crate::decision::RateLimitResult;
+use crate::decision::Answer;
 use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
 use crate::sharded::ShardedRateLimiter;
@@ -185,7 +185,7 @@ impl Reservation {
     }
 
     /// Say how things stand after a wait that was granted.
-    fn granted(&self) -> RateLimitResult {
+    fn granted(&self) -> Answer {
         let state = self.state().charged.state();
         Decision { allowed: true, retry_after: Nanos::ZERO, ..state }.into()
     }

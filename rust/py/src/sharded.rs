@@ -6,7 +6,7 @@ use sluicegate_core::{Clock as _, Decision, Fingerprint, Nanos, Seed, Stats, Tal
 use crate::acquire::{Acquire, Source};
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_or_forever};
-use crate::decision::RateLimitResult;
+use crate::decision::Answer;
 use crate::errors::configuration_error;
 use crate::key::fingerprint;
 use crate::limiter::{RateLimiterStats, WRITERS, refusal};
@@ -35,12 +35,7 @@ impl ShardedRateLimiter {
 
     /// Draws `count` permits if they are there now; who would not wait has the refusal at once.
     #[inline]
-    pub(crate) fn draw(
-        &self,
-        key: Fingerprint,
-        count: u64,
-        max_wait: Nanos,
-    ) -> Option<RateLimitResult> {
+    pub(crate) fn draw(&self, key: Fingerprint, count: u64, max_wait: Nanos) -> Option<Answer> {
         let decision = self.core.attempt(&self.clock, key, count);
         if !decision.allowed && max_wait > Nanos::ZERO {
             return None;
@@ -68,7 +63,7 @@ impl ShardedRateLimiter {
         key: Fingerprint,
         count: u64,
         max_wait: Nanos,
-    ) -> PyResult<Result<Reservation, RateLimitResult>> {
+    ) -> PyResult<Result<Reservation, Answer>> {
         match Self::reserve(slf, key, count, max_wait) {
             Ok(reservation) => Ok(Ok(reservation)),
             Err(decision) => refusal(decision, count, max_wait).map(Err),
@@ -107,7 +102,7 @@ impl ShardedRateLimiter {
 
     /// Draw `count` permits for `key` and say how things stand; never waits.
     #[pyo3(signature = (key, count = Count::ONE), text_signature = "($self, key, count=1)")]
-    fn attempt(&self, key: &Bound<'_, PyAny>, count: Count) -> PyResult<RateLimitResult> {
+    fn attempt(&self, key: &Bound<'_, PyAny>, count: Count) -> PyResult<Answer> {
         let key = fingerprint(key, &self.seed)?;
         let decision = self.core.attempt(&self.clock, key, count.0);
         self.tally(key).decided(decision.allowed, count.0);
@@ -116,7 +111,7 @@ impl ShardedRateLimiter {
 
     /// Say what `attempt` would say; draws nothing.
     #[pyo3(signature = (key, count = Count::ONE), text_signature = "($self, key, count=1)")]
-    fn peek(&self, key: &Bound<'_, PyAny>, count: Count) -> PyResult<RateLimitResult> {
+    fn peek(&self, key: &Bound<'_, PyAny>, count: Count) -> PyResult<Answer> {
         // One limit over all keys: it is the same for each, but what is no key is refused.
         fingerprint(key, &self.seed)?;
         Ok(self.core.peek(self.clock.now(), count.0).into())
