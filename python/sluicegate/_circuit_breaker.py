@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# What decorated functions do: as `call` and `_call_later`, by the gate's operators. `try` has no line of its own,
-# which would be an instruction of its own.
+# What decorated functions do: as `call` and `_call_later`, by the gate's operators. `try` has no line of its
+# own, which would be an instruction of its own.
 GUARDED = Wrapper(
     """
 def guarded($parameters):
@@ -117,7 +117,7 @@ class CircuitBreaker(NativeCircuitBreaker):
     Guard a call with `breaker.call(func, *args)`, `@breaker`, `with breaker:` or `async with breaker:`; or
     ask for a permit with `try_enter` and settle it yourself. Safe for threads and tasks: a decision is a few
     compare-and-swaps, and nothing of the user's runs under a lock. It costs about as much as three calls of a
-    Python function, and 800 bytes a breaker.
+    Python function, and 850 bytes a breaker.
 
     Args:
         config: The options; a `CircuitBreakerConfig`.
@@ -154,12 +154,10 @@ class CircuitBreaker(NativeCircuitBreaker):
 
     __slots__ = (
         "__weakref__",
-        "_clock",
         "_config",
         "_last_failure",
         "_listener",
         "_name",
-        "_path",
         "_reason",
     )
 

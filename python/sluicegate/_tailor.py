@@ -64,9 +64,9 @@ class Wrapper:
     def fit(self, func: Callable[..., Any], /, *values: object) -> types.FunctionType:
         """Put it around `func` with the parameters of `func`; for any where that is no Python function.
 
-        The first for a list of parameters takes some 200 µs to compile. Each takes about a kilobyte: its names
-        are globals of its own, and so is its code. To read them costs less than a closure, but the
-        interpreter learns where they lie by the code, which two could not share.
+        The first for a list of parameters takes some 200 µs to compile. Each takes about a kilobyte, for its
+        names are globals of its own: they are read faster than those of a closure, by code that has learnt
+        where they lie, and so cannot be shared.
         """
         parts = _parts(func) if isinstance(func, types.FunctionType) else None
         if parts is None or not isinstance(func, types.FunctionType):

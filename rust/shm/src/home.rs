@@ -34,6 +34,12 @@ impl<T: ?Sized> Home<T> {
     pub(crate) fn in_map(words: NonNull<T>, map: Arc<Map>) -> Self {
         Self { words, owner: Owner::Segment { _map: map } }
     }
+
+    /// Whether the words lie in a segment.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.owner, Owner::Segment { .. })
+    }
 }
 
 impl<T: ?Sized> From<Box<T>> for Home<T> {

@@ -53,7 +53,7 @@ impl DroppedBreakers {
             self.count.fetch_add(1, Ordering::Relaxed);
             // What is shared keeps its totals itself.
             let counted =
-                if breaker.get().is_shared { [0; TOTALS] } else { breaker.get().totals() };
+                if breaker.get().state.is_shared() { [0; TOTALS] } else { breaker.get().totals() };
             for (total, counted) in self.totals.iter().zip(counted) {
                 // Relaxed: as above.
                 total.fetch_add(counted, Ordering::Relaxed);

@@ -56,7 +56,6 @@ pub(crate) struct CircuitBreaker {
     options: Py<BreakerOptions>,
     clock: Clock,
     state: Home<BreakerState>,
-    is_shared: bool,
 }
 
 impl CircuitBreaker {
@@ -170,15 +169,14 @@ impl CircuitBreaker {
     ) -> PyResult<Self> {
         let clock = Clock::from_argument(clock)?;
         let shared = shared.map(|place| place.state(py, clock.now())).transpose()?.flatten();
-        let is_shared = shared.is_some();
         let state = shared.unwrap_or_else(|| Box::new(BreakerState::new(clock.now())).into());
-        Ok(Self { options, clock, state, is_shared })
+        Ok(Self { options, clock, state })
     }
 
     /// Whether other processes see its state as well.
     #[getter]
     fn _is_shared(&self) -> bool {
-        self.is_shared
+        self.state.is_shared()
     }
 
     /// Call `func` where the state admits it, and take note of how it ends.
