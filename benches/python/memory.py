@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from resource import getpagesize
 
-import sluicegate
+from sluicegate import CircuitBreaker, CircuitBreakerConfig, CircuitBreakerRegistry, KeyedRateLimiter
 
 BREAKERS = 20_000
 REGISTERED = 100_000
@@ -18,17 +18,17 @@ LIVE_KEYS = 1_400_000
 
 def breakers() -> tuple[object, int]:
     """Build breakers with a window of time, which has 64 slots, and let each count a call."""
-    config = sluicegate.CircuitBreakerConfig()
-    made: list[sluicegate.CircuitBreaker | None] = [None] * BREAKERS
+    config = CircuitBreakerConfig()
+    made: list[CircuitBreaker | None] = [None] * BREAKERS
     for number in range(BREAKERS):
-        made[number] = breaker = sluicegate.CircuitBreaker(config)
+        made[number] = breaker = CircuitBreaker(config)
         breaker.call(int)
     return made, BREAKERS
 
 
 def registered() -> tuple[object, int]:
     """Ask a registry for breakers, each of which it makes at the first call for its key."""
-    registry = sluicegate.CircuitBreakerRegistry(max_keys=REGISTERED)
+    registry = CircuitBreakerRegistry(max_keys=REGISTERED)
     for number in range(REGISTERED):
         registry[f"host:{number}"].call(int)
     return registry, REGISTERED
@@ -36,7 +36,7 @@ def registered() -> tuple[object, int]:
 
 def live_keys() -> tuple[object, int]:
     """Fill a table with keys that all owe something."""
-    limiter = sluicegate.KeyedRateLimiter("10/day", max_keys=LIVE_KEYS)
+    limiter = KeyedRateLimiter("10/day", max_keys=LIVE_KEYS)
     for key in range(LIVE_KEYS):
         limiter.try_acquire(key)
     return limiter, LIVE_KEYS
