@@ -35,7 +35,7 @@ impl FirstCall {
     }
 
     fn __pos__<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.retry.get()._begin();
+        self.retry.get().begin();
         self.func.bind(py).clone()
     }
 
@@ -74,7 +74,7 @@ impl FirstAttempt {
         if !slf.get().is_simple {
             return slf.call_method1(intern!(py, "_call_planned"), (func, args(), named()));
         }
-        slf.get()._begin();
+        slf.get().begin();
         let called = match kwargs.filter(|kwargs| !kwargs.is_empty()) {
             None if given.len() == 1 => func.call0(),
             None => func.call1(args()),
@@ -94,7 +94,8 @@ impl FirstAttempt {
     }
 
     /// Count a call.
-    fn _begin(&self) {
+    #[pyo3(name = "_begin")]
+    fn begin(&self) {
         // Relaxed: a count orders nothing.
         if cfg!(Py_GIL_DISABLED) {
             self.calls.fetch_add(1, Ordering::Relaxed);
