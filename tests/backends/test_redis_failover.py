@@ -76,10 +76,18 @@ class Pair:
         self.replica.execute_command("REPLICAOF", "127.0.0.1", 1)
         eventually(lambda: self.primary.info("replication")["connected_slaves"] == 0)
 
-    def fail_over(self):
-        """Kill the primary, and make the replica one."""
+    def kill(self):
+        """Kill the primary."""
         self._processes["primary"].kill()
         self._processes["primary"].wait()
+
+    def fail_over(self):
+        """Kill the primary, and make the replica one."""
+        self.kill()
+        self.promote()
+
+    def promote(self):
+        """Make the replica the primary."""
         self.replica.execute_command("REPLICAOF", "NO", "ONE")
         self._link("replica")
 
@@ -221,8 +229,9 @@ def test_a_fleet_under_load_stays_within_two_bursts(pair):
     try:
         eventually(lambda: len(granted) > BURST)
         pair.cut_off()
-        pair.fail_over()
+        pair.kill()
         eventually(lambda: all(limiter.stats().errors > 0 for limiter in fleet))
+        pair.promote()
         already = len(granted)
         eventually(lambda: all(limiter._logic.server.breaker.retry_after is None for limiter in fleet))
         eventually(lambda: len(granted) > already)
