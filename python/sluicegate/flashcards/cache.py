@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from sluicegate import ConfigurationError
 
@@ -31,12 +31,14 @@ MAX_BATCH = 256
 
 _PLAIN, _ZLIB = b"\x00", b"\x01"
 _MAX_VALUE = 16 * 1024**2  # a bomb in a damaged file must not fill the memory
+_ROWS = 64  # of one statement; SQLite takes 999 values or more
+
+# Rows in the order in which they come: by their keys, which are random, each would change a page of its own.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
     key BLOB PRIMARY KEY, value BLOB NOT NULL, stored_at REAL NOT NULL, expires_at REAL NOT NULL
-) WITHOUT ROWID
+)
 """
-_PUT = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)"
 _EVICT = """
 DELETE FROM answers WHERE key IN (
     SELECT key FROM answers ORDER BY stored_at LIMIT 1 + (SELECT COUNT(*) / 10 FROM answers)
@@ -103,6 +105,9 @@ def unpack(value: object) -> str | None:
         return None
 
 
+_Waiter: TypeAlias = "asyncio.Future[None] | threading.Event | None"
+
+
 @dataclass(frozen=True, slots=True)
 class CacheStats:
     """What a cache holds, and how it served since it was opened; `hit_rate` is 0 where nothing was asked."""
@@ -161,7 +166,7 @@ class CompressedCache:
         self._hits = self._misses = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._reader = _connect(path)
-        self._queue: queue.SimpleQueue[tuple[bytes, str, Callable[[], None]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[bytes, str, _Waiter] | None] = queue.SimpleQueue()
         try:
             self._writer = _connect(path)
             try:
@@ -210,15 +215,9 @@ class CompressedCache:
 
         Whoever is cancelled while waiting loses nothing: the text is on its way.
         """
-        loop = asyncio.get_running_loop()
-        committed = asyncio.Event()
-
-        def tell() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-                loop.call_soon_threadsafe(committed.set)
-
-        self._queue.put((key, text, tell))
-        await committed.wait()
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put((key, text, committed))
+        await committed
 
     def warm(self, answers: Iterable[tuple[bytes, str]]) -> int:
         """Keep many texts, and return how many; they are on the disk once the cache is closed.
@@ -230,12 +229,12 @@ class CompressedCache:
         written.set()
         for key, text in answers:
             count += 1
-            tell = _nobody
+            waiter: _Waiter = None
             if count % MAX_BATCH == 0:
                 written.wait()
                 written.clear()
-                tell = written.set
-            self._queue.put((key, text, tell))
+                waiter = written
+            self._queue.put((key, text, waiter))
         return count
 
     def answers(self) -> Iterator[tuple[bytes, str]]:
@@ -293,19 +292,22 @@ class CompressedCache:
                 self._commit([(key, pack(text)) for key, text, _ in entries])
             except sqlite3.Error as error:
                 self.fault = self.fault or str(error)
-            for _, _, tell in entries:
-                tell()
+            _tell(waiter for _, _, waiter in entries)
+
+    def _life(self) -> float:
+        return get_ttl_with_jitter(self._ttl, self._jitter)
 
     def _commit(self, values: list[tuple[bytes, bytes]]) -> None:
         now = self._clock()
         with self._writer:
-            self._writer.executemany(
-                _PUT,
-                [
-                    (key, value, now, now + get_ttl_with_jitter(self._ttl, self._jitter))
-                    for key, value in values
-                ],
-            )
+            # Many rows a statement: after each statement the interpreter's lock is waited for anew.
+            for first in range(0, len(values), _ROWS):
+                some = values[first : first + _ROWS]
+                rows = ", ".join(["(?, ?, ?, ?)"] * len(some))
+                self._writer.execute(
+                    f"INSERT OR REPLACE INTO answers VALUES {rows}",  # noqa: S608 - of marks alone
+                    [field for key, value in some for field in (key, value, now, now + self._life())],
+                )
             self._stored += sum(len(value) for _, value in values)
             if self._stored > self._size:
                 while (stored := self._measured()) > self._size:
@@ -313,8 +315,23 @@ class CompressedCache:
                 self._stored = stored
 
 
-def _nobody() -> None:
-    """Tell nobody that a text was written."""
+def _tell(waiters: Iterable[_Waiter]) -> None:
+    """Tell who waits that a text was written; each loop is woken once."""
+    waiting: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for waiter in waiters:
+        if isinstance(waiter, threading.Event):
+            waiter.set()
+        elif waiter is not None:
+            waiting.setdefault(waiter.get_loop(), []).append(waiter)
+    for loop, some in waiting.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            loop.call_soon_threadsafe(_settle, some)
+
+
+def _settle(waiting: Iterable[asyncio.Future[None]]) -> None:
+    for waiter in waiting:
+        if not waiter.done():  # nor cancelled
+            waiter.set_result(None)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
