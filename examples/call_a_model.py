@@ -63,7 +63,6 @@ async def ask_openai() -> None:
 class Messages(BaseHTTPRequestHandler):
     """Answers in the manner of Anthropic's API; the first time, that it is overloaded."""
 
-    protocol_version = "HTTP/1.1"
     asked = 0
 
     def do_POST(self) -> None:

@@ -10,6 +10,7 @@ import time
 import pytest
 import redis.asyncio
 import valkey.asyncio
+from patience import eventually
 from redis.crc import key_slot
 
 from sluicegate import CircuitState
@@ -102,18 +103,6 @@ class Cluster:
 
     def client(self, kind=redis.RedisCluster, **options):
         return kind(host="127.0.0.1", port=self.nodes[0].port, socket_timeout=TIMEOUT, **options)
-
-
-def eventually(holds):
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            if holds():
-                return
-        except redis.RedisError:
-            pass
-        assert time.monotonic() < deadline, holds
-        time.sleep(0.02)
 
 
 def free_ports(count):

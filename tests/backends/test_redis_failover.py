@@ -12,24 +12,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from patience import PATIENCE, eventually
 
 from sluicegate import CircuitState
 from sluicegate.backends.redis import RedisCircuitBreaker, RedisRateLimiter
-
-PATIENCE = 20
-"""Seconds until a server must have done what takes it a moment."""
-
-
-def eventually(holds):
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            if holds():
-                return
-        except redis.ConnectionError:
-            pass
-        assert time.monotonic() < deadline, holds
-        time.sleep(0.01)
 
 
 class Pair:

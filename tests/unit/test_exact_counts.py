@@ -96,17 +96,19 @@ def test_reservations_that_are_given_back_beside_draws_lose_and_make_no_permit(c
     key = ("one",) if is_keyed else ()
 
     def work(index):
-        used = 0
+        kept = told = 0
         for number in range(300):
             reservation = limiter.reserve(*key, 3, max_wait=0)
             if reservation is not None:
                 keep = (index + number) % 4
-                used += 3 - reservation.commit(keep)
-        return used
+                kept += keep
+                told += 3 - reservation.commit(keep)
+        return kept, told
 
-    used = sum(at_once(work))
-    assert used <= BURST
-    assert used + drained(lambda: limiter.try_acquire(*key)) == BURST
+    kept, told = map(sum, zip(*at_once(work), strict=True))
+    left = drained(lambda: limiter.try_acquire(*key))
+    # What goes back is told in whole permits; the parts that others' refunds leave may be one more together.
+    assert kept + left <= BURST <= told + left
 
 
 def test_as_many_probes_are_let_in_as_there_are_places(clock):
