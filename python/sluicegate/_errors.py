@@ -44,11 +44,11 @@ class SluicegateError(Exception):
         super().__init__(message)
 
     def __copy__(self) -> Self:
-        return _rebuild(type(self), self.args, self.__dict__)
+        return rebuilt(type(self), self.args, self.__dict__)
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: _portable(value) for name, value in self.__dict__.items()}
-        return _rebuild, (type(self), tuple(map(_portable, self.args)), fields)
+        return rebuilt, (type(self), tuple(map(_portable, self.args)), fields)
 
 
 class ConfigurationError(SluicegateError, ValueError):
@@ -282,7 +282,7 @@ class ServerError(APIError):
 _E = TypeVar("_E", bound=SluicegateError)
 
 
-def _rebuild(kind: type[_E], args: tuple[Any, ...], fields: dict[str, Any]) -> _E:
+def rebuilt(kind: type[_E], args: tuple[Any, ...], fields: dict[str, Any]) -> _E:
     """Make an error again without its `__init__`, whose shape subclasses are free to choose."""
     error = kind.__new__(kind, *args)
     error.args = args

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from sluicegate._calls import is_coroutine_function, refuse_generator_function
-from sluicegate._errors import LimitExceededError
+from sluicegate._errors import LimitExceededError, rebuilt
 from sluicegate._native import RateLimitResult
 from sluicegate._tailor import Wrapper
 
@@ -157,12 +157,6 @@ class Limit:
     def _refusal(self, result: RateLimitResult) -> LimitExceededError:
         name = self._limiter.name
         words, retry_after, limit, remaining = result._refusal()
-        # Without its `__init__`, whose keywords cost as much as all the rest.
-        error = LimitExceededError.__new__(LimitExceededError, (name or "the rate limiter") + words)
-        error.__dict__ = {
-            "policy": name,
-            "retry_after": retry_after,
-            "limit": limit,
-            "remaining": remaining,
-        }
-        return error
+        fields = {"policy": name, "retry_after": retry_after, "limit": limit, "remaining": remaining}
+        # Not by its `__init__`, whose keywords cost as much as all the rest.
+        return rebuilt(LimitExceededError, ((name or "the rate limiter") + words,), fields)

@@ -241,6 +241,8 @@ class TestLimit:
             pass
         error = caught.value
         assert (error.policy, error.limit, error.remaining, error.retry_after) == ("search", 1, 0, 0.1)
+        like = LimitExceededError(str(error), policy="search", retry_after=0.1, limit=1)
+        assert (error.args, vars(error)) == (like.args, vars(like))
 
     @pytest.mark.parametrize(
         ("name", "count", "text"),
