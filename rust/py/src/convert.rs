@@ -52,7 +52,7 @@ fn nanos_from_f64(seconds: f64) -> Nanos {
     if seconds >= (u64::MAX / NANOS_PER_SECOND) as f64 {
         return Nanos::MAX;
     }
-    let fraction = (seconds.fract() * NANOS_PER_SECOND as f64).round() as u64;
+    let fraction = (seconds.fract() * NANOS_PER_SECOND as f64).round_ties_even() as u64;
     Nanos::new(seconds.trunc() as u64 * NANOS_PER_SECOND + fraction)
 }
 
