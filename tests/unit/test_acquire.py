@@ -2,9 +2,13 @@
 
 import asyncio
 import collections.abc
+import gc
 import math
 import random
+import sys
 import threading
+import traceback
+import weakref
 
 import pytest
 import trio
@@ -179,6 +183,94 @@ async def test_an_acquisition_passes_for_a_coroutine(clock):
     assert isinstance(acquisition, collections.abc.Coroutine)
     assert await asyncio.wait_for(acquisition, 1)
     assert await asyncio.gather(limiter.acquire(), limiter.acquire())
+
+
+class TestObjectsThatAreUsedAgain:
+    async def test_results_that_are_kept_stay_as_they_are(self, clock):
+        limiter = RateLimiter("5/s", clock=clock)
+        await limiter.acquire()
+        kept = [await limiter.acquire() for _ in range(4)]
+        assert [result.remaining for result in kept] == [3, 2, 1, 0]
+        assert len({id(result) for result in kept}) == 4
+
+    async def test_results_that_nobody_keeps_are_of_each_call(self, clock):
+        limiter = RateLimiter("5/s", clock=clock)
+        assert [(await limiter.acquire()).remaining for _ in range(5)] == [4, 3, 2, 1, 0]
+        assert not (await limiter.acquire(timeout=0)).allowed
+
+    async def test_an_acquisition_that_somebody_holds_stays_done(self, clock):
+        limiter = RateLimiter("5/s", clock=clock)
+        held = limiter.acquire()
+        await held
+        another = limiter.acquire()
+        assert another is not held
+        assert (await another).remaining == 3
+        with pytest.raises(RuntimeError, match="already awaited"):
+            await held
+        assert limiter.peek(0).remaining == 3
+
+    async def test_one_that_waited_is_not_taken_for_one_that_is_done(self, jumping):
+        limiter = RateLimiter("10/s;burst=1", clock=jumping)
+        times = []
+        for _ in range(4):
+            await limiter.acquire()
+            times.append(jumping.now())
+        assert times == [0.0, 0.1, 0.2, 0.3]
+
+    async def test_what_is_done_holds_no_limiter(self, clock):
+        limiter = RateLimiter("5/s", clock=clock)
+        before = sys.getrefcount(limiter)
+        await limiter.acquire()
+        assert sys.getrefcount(limiter) == before
+        limiter.acquire().close()
+        assert sys.getrefcount(limiter) == before
+
+    def test_an_exception_that_is_kept_stays_as_it_is(self, clock):
+        limiter = RateLimiter("5/s", clock=clock)
+        for _ in range(2):
+            ended(limiter.acquire())
+        kept = [ended(limiter.acquire()) for _ in range(3)]
+        assert [stop.value.remaining for stop in kept] == [2, 1, 0]
+        assert [stop.args for stop in kept] == [(stop.value,) for stop in kept]
+
+    def test_an_exception_knows_nothing_of_the_one_before(self, clock):
+        limiter = RateLimiter("5/s", clock=clock)
+        ended(limiter.acquire()).value = "changed"
+        assert ended(limiter.acquire()).value.remaining == 3
+        ended(limiter.acquire()).args = ()
+        stop = ended(limiter.acquire())
+        assert stop.args == (stop.value,)
+
+    def test_an_exception_has_no_frames_of_the_one_before(self, clock):
+        limiter = RateLimiter("5/s", clock=clock)
+        for _ in range(3):
+            frames = traceback.extract_tb(ended(limiter.acquire()).__traceback__)
+            assert [frame.name for frame in frames] == ["ended"]
+
+    def test_a_step_by_hand_leaves_no_frame_behind(self, clock):
+        class Witness:
+            pass
+
+        def step():
+            witness = Witness()
+            seen.append(weakref.ref(witness))
+            with pytest.raises(StopIteration):
+                limiter.acquire().send(None)
+
+        limiter, seen = RateLimiter("5/s", clock=clock), []
+        for _ in range(3):
+            step()
+        gc.collect()
+        assert [reference() for reference in seen] == [None] * 3
+
+
+def ended(acquisition):
+    """Take the step that an `await` takes, and catch by what it ends."""
+    try:
+        next(acquisition)
+    except StopIteration as stop:
+        return stop
+    raise RuntimeError("it waits")
 
 
 def test_a_thread_waits_its_turn(jumping):

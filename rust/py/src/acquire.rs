@@ -1,19 +1,18 @@
 //! The awaitable that `acquire` returns: a coroutine in all but the frame.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use pyo3::IntoPyObjectExt as _;
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use sluicegate_core::{Fingerprint, Nanos};
+use sluicegate_core::{Decision, Fingerprint, Nanos};
 
-use crate::decision::Answer;
+use crate::answer::Answer;
 use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
 use crate::reservation::Reservation;
 use crate::sharded::ShardedRateLimiter;
+use crate::spare::Spare;
 
 /// Whose permits are acquired.
 pub(crate) enum Source {
@@ -24,7 +23,7 @@ pub(crate) enum Source {
 
 impl Source {
     #[inline]
-    fn draw(&self, count: u64, max_wait: Nanos) -> Option<Answer> {
+    fn draw(&self, count: u64, max_wait: Nanos) -> Option<Decision> {
         match self {
             Self::Direct(limiter) => limiter.get().draw(count, max_wait),
             Self::Keyed(limiter, key) => limiter.get().draw(*key, count, max_wait),
@@ -37,7 +36,7 @@ impl Source {
         py: Python<'_>,
         count: u64,
         max_wait: Nanos,
-    ) -> PyResult<Result<Reservation, Answer>> {
+    ) -> PyResult<Result<Reservation, Decision>> {
         match self {
             Self::Direct(limiter) => RateLimiter::queue(limiter.clone_ref(py), count, max_wait),
             Self::Keyed(limiter, key) => {
@@ -57,11 +56,11 @@ impl Source {
         max_wait: Nanos,
     ) -> PyResult<Bound<'py, PyAny>> {
         if let Some(result) = self.draw(count, max_wait) {
-            return result.into_bound_py_any(py);
+            return Answer::from(result).into_bound_py_any(py);
         }
         match self.queue(py, count, max_wait)? {
             Ok(reservation) => self.limiter(py).call_method1("_wait_blocking", (reservation,)),
-            Err(refusal) => refusal.into_bound_py_any(py),
+            Err(refusal) => Answer::from(refusal).into_bound_py_any(py),
         }
     }
 
@@ -74,63 +73,97 @@ impl Source {
     }
 }
 
+/// What to draw, and how long to wait for it.
+struct Order {
+    source: Source,
+    count: u64,
+    max_wait: Nanos,
+}
+
+thread_local! {
+    /// The awaitable of this thread that was done last.
+    static DONE: Spare<Acquire> = const { Spare::new() };
+}
+
 /// Draws the permits when it is awaited, and hands over to Python's waiting only where there is a
 /// wait: without one it costs no task, future or coroutine.
 ///
 /// It has a coroutine's methods, so that event loops and `create_task` take it for one.
-#[pyclass(frozen, module = "sluicegate._native")]
+#[pyclass(module = "sluicegate._native")]
 pub(crate) struct Acquire {
-    source: Source,
-    count: u64,
-    max_wait: Nanos,
-    begun: AtomicBool,
+    /// What it is to do, until it begins.
+    order: Option<Order>,
     /// The coroutine that waits, where there is a wait.
-    waiting: OnceLock<Py<PyAny>>,
+    waiting: Option<Py<PyAny>>,
+}
+
+/// What a step led to.
+enum Step<'py> {
+    Waits(Bound<'py, PyAny>),
+    Returns(Answer),
 }
 
 impl Acquire {
-    pub(crate) fn new(source: Source, count: u64, max_wait: Nanos) -> Self {
-        let (begun, waiting) = (AtomicBool::new(false), OnceLock::new());
-        Self { source, count, max_wait, begun, waiting }
+    /// Makes one: of the one that was done last, if nobody holds that any more.
+    pub(crate) fn make(
+        py: Python<'_>,
+        source: Source,
+        count: u64,
+        max_wait: Nanos,
+    ) -> PyResult<Py<Self>> {
+        let order = Some(Order { source, count, max_wait });
+        match DONE.try_with(|done| done.take(py)).ok().flatten() {
+            Some(done) => {
+                done.try_borrow_mut(py)?.order = order;
+                Ok(done)
+            }
+            None => Py::new(py, Self { order, waiting: None }),
+        }
     }
 
-    /// Decides at the first step: raises the result, or begins to wait for it.
-    fn begin<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.mark_begun()?;
-        match self.source.draw(self.count, self.max_wait) {
-            Some(result) => Err(returned(py, result)),
-            None => self.wait(py),
+    /// Decides at the first step; at the next it goes on waiting.
+    fn step<'py>(slf: &Bound<'py, Self>, value: Option<&Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let py = slf.py();
+        let Some(order) = Self::begin(slf)? else {
+            let waiting = Self::waiting(slf)?.ok_or_else(already_awaited)?;
+            return waiting.call_method1(intern!(py, "send"), (value,)).map(Step::Waits);
+        };
+        match order.source.draw(order.count, order.max_wait) {
+            Some(decision) => {
+                // A thread that ends has no place left for it.
+                let _ = DONE.try_with(|done| done.keep(slf.clone().unbind()));
+                Ok(Step::Returns(decision.into()))
+            }
+            None => Self::wait(slf, &order),
         }
     }
 
     #[cold]
-    fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.source.queue(py, self.count, self.max_wait)? {
+    fn wait<'py>(slf: &Bound<'py, Self>, order: &Order) -> PyResult<Step<'py>> {
+        let py = slf.py();
+        match order.source.queue(py, order.count, order.max_wait)? {
             Ok(reservation) => {
-                let waiting = self.source.limiter(py).call_method1("_wait", (reservation,))?;
-                self.waiting.get_or_init(|| waiting.clone().unbind());
-                waiting.call_method1("send", (py.None(),))
+                let waiting = order.source.limiter(py).call_method1("_wait", (reservation,))?;
+                slf.try_borrow_mut()?.waiting = Some(waiting.clone().unbind());
+                waiting.call_method1(intern!(py, "send"), (py.None(),)).map(Step::Waits)
             }
-            Err(refusal) => Err(returned(py, refusal)),
+            Err(refusal) => Ok(Step::Returns(refusal.into())),
         }
     }
 
-    fn mark_begun(&self) -> PyResult<()> {
-        // AcqRel: whoever finds it begun comes after what began it.
-        if self.begun.swap(true, Ordering::AcqRel) {
-            return Err(PyRuntimeError::new_err("cannot reuse already awaited acquire()"));
-        }
-        Ok(())
+    /// Takes out what is to do, which nobody may do again; nothing where that was done.
+    fn begin(slf: &Bound<'_, Self>) -> PyResult<Option<Order>> {
+        Ok(slf.try_borrow_mut()?.order.take())
+    }
+
+    fn waiting<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let waiting = &slf.try_borrow()?.waiting;
+        Ok(waiting.as_ref().map(|waiting| waiting.bind(slf.py()).clone()))
     }
 }
 
-/// The exception by which an awaitable returns.
-///
-/// Made here and now: handed over as a type and a value, lazily, it costs 40 ns more, even on an
-/// interpreter that makes no exception of them then.
-fn returned(py: Python<'_>, result: Answer) -> PyErr {
-    let stop = py.get_type::<PyStopIteration>().call1((result,));
-    stop.map_or_else(|error| error, PyErr::from_value)
+fn already_awaited() -> PyErr {
+    PyRuntimeError::new_err("cannot reuse already awaited acquire()")
 }
 
 #[pymethods]
@@ -143,32 +176,31 @@ impl Acquire {
         slf
     }
 
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.waiting.get() {
-            Some(waiting) => waiting.bind(py).call_method1("send", (py.None(),)),
-            None => self.begin(py),
+    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        match Self::step(slf, None)? {
+            Step::Waits(future) => Ok(future),
+            Step::Returns(answer) => Err(answer.returned(slf.py())),
         }
     }
 
     /// Take a step, as a coroutine does; nothing but the waiting looks at `value`.
-    fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        match self.waiting.get() {
-            Some(waiting) => waiting.bind(py).call_method1("send", (value,)),
-            None => self.begin(py),
+    fn send<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match Self::step(slf, Some(value))? {
+            Step::Waits(future) => Ok(future),
+            Step::Returns(answer) => Err(answer.raised(slf.py())),
         }
     }
 
     /// Raise an exception where it waits; before the first step nothing is drawn.
     #[pyo3(signature = (*error))]
     fn throw<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         error: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(waiting) = self.waiting.get() {
-            return waiting.bind(py).call_method1("throw", error);
+        if let Some(waiting) = Self::waiting(slf)? {
+            return waiting.call_method1(intern!(slf.py(), "throw"), error);
         }
-        self.mark_begun()?;
+        Self::begin(slf)?.ok_or_else(already_awaited)?;
         let thrown = if error.len() > 1 && !error.get_item(1)?.is_none() {
             error.get_item(1)?
         } else {
@@ -178,10 +210,11 @@ impl Acquire {
     }
 
     /// End the wait, if there is one, and give its permits back.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        // Release: as in `mark_begun`.
-        self.begun.store(true, Ordering::Release);
-        let waiting = self.waiting.get();
-        waiting.map_or(Ok(()), |waiting| waiting.bind(py).call_method0("close").map(drop))
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::begin(slf)?;
+        match Self::waiting(slf)? {
+            Some(waiting) => waiting.call_method0(intern!(slf.py(), "close")).map(drop),
+            None => Ok(()),
+        }
     }
 }

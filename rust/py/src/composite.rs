@@ -8,8 +8,8 @@ use sluicegate_core::composite::{self, MAX_SHARES, Share};
 use sluicegate_core::{Clock as _, Decision, Nanos};
 use sluicegate_shm::Anywhere;
 
+use crate::answer::Answer;
 use crate::convert::{Count, nanos_or_forever};
-use crate::decision::Answer;
 use crate::errors::configuration_error;
 use crate::limiter::RateLimiter;
 use crate::reservation::{Charged, Reservation};

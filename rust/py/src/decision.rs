@@ -1,6 +1,5 @@
-//! The answer of a limiter as Python sees it.
+//! What a limiter decided, as Python sees it.
 
-use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -12,8 +11,8 @@ use crate::convert::{span_from_seconds, span_seconds};
 /// What a limiter says of a request; true where it was allowed.
 ///
 /// Keeps the decision as it is: seconds are made when they are asked for. Whoever holds one never sees
-/// it change; its fields are atomics because [`Answer`] writes another decision into one that nobody
-/// holds any more.
+/// it change; its fields are atomics because an [`Answer`](crate::answer::Answer) writes another
+/// decision into one that nobody holds any more.
 #[pyclass(frozen, eq, hash, module = "sluicegate")]
 pub(crate) struct RateLimitResult {
     allowed: AtomicBool,
@@ -25,7 +24,7 @@ pub(crate) struct RateLimitResult {
 
 // Relaxed throughout: it is written only while nobody else can reach it.
 impl RateLimitResult {
-    fn new(decision: Decision) -> Self {
+    pub(crate) fn new(decision: Decision) -> Self {
         Self {
             allowed: AtomicBool::new(decision.allowed),
             limit: AtomicU64::new(decision.limit),
@@ -35,7 +34,7 @@ impl RateLimitResult {
         }
     }
 
-    fn write(&self, decision: Decision) {
+    pub(crate) fn write(&self, decision: Decision) {
         self.allowed.store(decision.allowed, Ordering::Relaxed);
         self.limit.store(decision.limit, Ordering::Relaxed);
         self.remaining.store(decision.remaining, Ordering::Relaxed);
@@ -65,61 +64,6 @@ impl Eq for RateLimitResult {}
 impl Hash for RateLimitResult {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.decision().hash(state);
-    }
-}
-
-thread_local! {
-    /// The object of this thread's latest answer.
-    static LATEST: Cell<Option<Py<RateLimitResult>>> = const { Cell::new(None) };
-}
-
-/// A decision on its way to Python.
-///
-/// Most are looked at and dropped before the next: the same object carries that one too, since to make
-/// and to free one costs more than to decide.
-pub(crate) struct Answer(Decision);
-
-impl From<Decision> for Answer {
-    fn from(decision: Decision) -> Self {
-        Self(decision)
-    }
-}
-
-impl Answer {
-    fn carry<'py>(
-        self,
-        py: Python<'py>,
-        latest: &Cell<Option<Py<RateLimitResult>>>,
-    ) -> PyResult<Bound<'py, RateLimitResult>> {
-        let carrier = match latest.take().filter(|latest| is_dropped(py, latest)) {
-            Some(dropped) => {
-                dropped.get().write(self.0);
-                dropped
-            }
-            None => Py::new(py, RateLimitResult::new(self.0))?,
-        };
-        let given = carrier.bind(py).clone();
-        latest.set(Some(carrier));
-        Ok(given)
-    }
-}
-
-/// Whether nobody but us holds an object, which is certain only where a lock guards its count.
-#[expect(deprecated, reason = "the other way to the count is unsafe")]
-fn is_dropped(py: Python<'_>, object: &Py<RateLimitResult>) -> bool {
-    !cfg!(Py_GIL_DISABLED) && object.get_refcnt(py) == 1
-}
-
-impl<'py> IntoPyObject<'py> for Answer {
-    type Target = RateLimitResult;
-    type Output = Bound<'py, RateLimitResult>;
-    type Error = PyErr;
-
-    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
-        // A thread that ends has no place left for it.
-        LATEST
-            .try_with(|latest| Self(self.0).carry(py, latest))
-            .unwrap_or_else(|_| Bound::new(py, RateLimitResult::new(self.0)))
     }
 }
 

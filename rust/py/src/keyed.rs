@@ -13,9 +13,9 @@ use sluicegate_core::{
 use sluicegate_shm::{Anywhere, Home, Kind, Plan};
 
 use crate::acquire::{Acquire, Source};
+use crate::answer::Answer;
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_or_forever};
-use crate::decision::Answer;
 use crate::errors::configuration_error;
 use crate::key::fingerprint;
 use crate::limiter::{RateLimiterStats, WRITERS, quotas, refusal};
@@ -167,12 +167,14 @@ impl KeyedRateLimiter {
     )]
     fn acquire(
         slf: Py<Self>,
+        py: Python<'_>,
         key: &Bound<'_, PyAny>,
         count: Count,
         timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Acquire> {
+    ) -> PyResult<Py<Acquire>> {
         let key = fingerprint(key, slf.get().core.seed())?;
-        Ok(Acquire::new(Source::Keyed(slf, key), count.0, nanos_or_forever(timeout, "timeout")?))
+        let max_wait = nanos_or_forever(timeout, "timeout")?;
+        Acquire::make(py, Source::Keyed(slf, key), count.0, max_wait)
     }
 
     /// Draw `count` permits of `key`, waiting for them up to `timeout` seconds in this thread.
@@ -234,13 +236,13 @@ impl KeyedRateLimiter {
 impl KeyedRateLimiter {
     /// Draws `count` permits if they are there now; who would not wait has the refusal at once.
     #[inline]
-    pub(crate) fn draw(&self, key: Fingerprint, count: u64, max_wait: Nanos) -> Option<Answer> {
+    pub(crate) fn draw(&self, key: Fingerprint, count: u64, max_wait: Nanos) -> Option<Decision> {
         let decision = self.core.attempt(&self.clock, key, count);
         if !decision.allowed && max_wait > Nanos::ZERO {
             return None;
         }
         self.tally.decided(decision.allowed, count);
-        Some(decision.into())
+        Some(decision)
     }
 
     fn reserve(
@@ -262,7 +264,7 @@ impl KeyedRateLimiter {
         key: Fingerprint,
         count: u64,
         max_wait: Nanos,
-    ) -> PyResult<Result<Reservation, Answer>> {
+    ) -> PyResult<Result<Reservation, Decision>> {
         match Self::reserve(slf, key, count, max_wait) {
             Ok(reservation) => Ok(Ok(reservation)),
             Err(decision) => refusal(decision, count, max_wait).map(Err),

@@ -1,6 +1,7 @@
 //! The Python binding: each method converts, calls the core and converts back.
 
 mod acquire;
+mod answer;
 mod breaker;
 mod budget;
 mod clock;
@@ -17,6 +18,7 @@ mod quota;
 mod reservation;
 mod sharded;
 mod shared;
+mod spare;
 
 use pyo3::prelude::*;
 

@@ -8,9 +8,9 @@ use sluicegate_core::{Bandwidth, Clock as _, ConfigError, Decision, Nanos, Stats
 use sluicegate_shm::{Anywhere, Home, Kind, Plan};
 
 use crate::acquire::{Acquire, Source};
+use crate::answer::Answer;
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_or_forever, seconds};
-use crate::decision::Answer;
 use crate::errors::configuration_error;
 use crate::quota::Quota;
 use crate::reservation::{Charged, Reservation};
@@ -169,10 +169,12 @@ impl RateLimiter {
     )]
     fn acquire(
         slf: Py<Self>,
+        py: Python<'_>,
         count: Count,
         timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Acquire> {
-        Ok(Acquire::new(Source::Direct(slf), count.0, nanos_or_forever(timeout, "timeout")?))
+    ) -> PyResult<Py<Acquire>> {
+        let max_wait = nanos_or_forever(timeout, "timeout")?;
+        Acquire::make(py, Source::Direct(slf), count.0, max_wait)
     }
 
     /// Draw `count` permits, waiting for them up to `timeout` seconds in this thread.
@@ -220,13 +222,13 @@ impl RateLimiter {
 impl RateLimiter {
     /// Draws `count` permits if they are there now; who would not wait has the refusal at once.
     #[inline]
-    pub(crate) fn draw(&self, count: u64, max_wait: Nanos) -> Option<Answer> {
+    pub(crate) fn draw(&self, count: u64, max_wait: Nanos) -> Option<Decision> {
         let decision = self.core.attempt(&self.clock, count);
         if !decision.allowed && max_wait > Nanos::ZERO {
             return None;
         }
         self.tally.decided(decision.allowed, count);
-        Some(decision.into())
+        Some(decision)
     }
 
     /// Reserves `count` permits that were not there: the reservation, or the refusal.
@@ -236,7 +238,7 @@ impl RateLimiter {
         slf: Py<Self>,
         count: u64,
         max_wait: Nanos,
-    ) -> PyResult<Result<Reservation, Answer>> {
+    ) -> PyResult<Result<Reservation, Decision>> {
         let this = slf.get();
         let reserved = this.core.reserve(&this.clock, count, max_wait);
         this.tally.decided(reserved.is_ok(), count);
@@ -248,7 +250,7 @@ impl RateLimiter {
 }
 
 /// The refusal of a wait; `ValueError` where one without a bound would be endless.
-pub(crate) fn refusal(decision: Decision, count: u64, max_wait: Nanos) -> PyResult<Answer> {
+pub(crate) fn refusal(decision: Decision, count: u64, max_wait: Nanos) -> PyResult<Decision> {
     if max_wait == Nanos::MAX && decision.retry_after == Nanos::MAX {
         return Err(PyValueError::new_err(format!(
             "{count} permits can never be granted here, where the limit is {}: ask for fewer, or \
@@ -256,5 +258,5 @@ pub(crate) fn refusal(decision: Decision, count: u64, max_wait: Nanos) -> PyResu
             decision.limit
         )));
     }
-    Ok(decision.into())
+    Ok(decision)
 }

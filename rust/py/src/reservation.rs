@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use sluicegate_core::{Clock as _, Decision, Fingerprint, Grant, KeyedGrant, Nanos};
 
+use crate::answer::Answer;
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_from_seconds, seconds, span_seconds};
-use crate::decision::Answer;
 use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
 use crate::sharded::ShardedRateLimiter;

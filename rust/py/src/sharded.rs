@@ -4,9 +4,9 @@ use pyo3::prelude::*;
 use sluicegate_core::{Clock as _, Decision, Fingerprint, Nanos, Seed, Stats, Tally};
 
 use crate::acquire::{Acquire, Source};
+use crate::answer::Answer;
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_or_forever};
-use crate::decision::Answer;
 use crate::errors::configuration_error;
 use crate::key::fingerprint;
 use crate::limiter::{RateLimiterStats, WRITERS, refusal};
@@ -35,13 +35,13 @@ impl ShardedRateLimiter {
 
     /// Draws `count` permits if they are there now; who would not wait has the refusal at once.
     #[inline]
-    pub(crate) fn draw(&self, key: Fingerprint, count: u64, max_wait: Nanos) -> Option<Answer> {
+    pub(crate) fn draw(&self, key: Fingerprint, count: u64, max_wait: Nanos) -> Option<Decision> {
         let decision = self.core.attempt(&self.clock, key, count);
         if !decision.allowed && max_wait > Nanos::ZERO {
             return None;
         }
         self.tally(key).decided(decision.allowed, count);
-        Some(decision.into())
+        Some(decision)
     }
 
     fn reserve(
@@ -63,7 +63,7 @@ impl ShardedRateLimiter {
         key: Fingerprint,
         count: u64,
         max_wait: Nanos,
-    ) -> PyResult<Result<Reservation, Answer>> {
+    ) -> PyResult<Result<Reservation, Decision>> {
         match Self::reserve(slf, key, count, max_wait) {
             Ok(reservation) => Ok(Ok(reservation)),
             Err(decision) => refusal(decision, count, max_wait).map(Err),
@@ -142,12 +142,14 @@ impl ShardedRateLimiter {
     )]
     fn acquire(
         slf: Py<Self>,
+        py: Python<'_>,
         key: &Bound<'_, PyAny>,
         count: Count,
         timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Acquire> {
+    ) -> PyResult<Py<Acquire>> {
         let key = fingerprint(key, &slf.get().seed)?;
-        Ok(Acquire::new(Source::Sharded(slf, key), count.0, nanos_or_forever(timeout, "timeout")?))
+        let max_wait = nanos_or_forever(timeout, "timeout")?;
+        Acquire::make(py, Source::Sharded(slf, key), count.0, max_wait)
     }
 
     /// Draw `count` permits for `key`, waiting for them up to `timeout` seconds in this thread.
