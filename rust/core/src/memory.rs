@@ -7,6 +7,11 @@ use std::ops::Deref;
 pub trait Memory {
     /// So many of one kind, side by side, in this place.
     type Of<T: Debug>: Deref<Target = [T]> + Debug;
+
+    /// Has the processor fetch words that will be looked at soon, while the caller goes on; nothing
+    /// where this place has no way to.
+    #[inline]
+    fn fetch<T>(_words: &T) {}
 }
 
 /// The memory of this process.

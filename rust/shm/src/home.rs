@@ -95,6 +95,19 @@ pub struct Anywhere;
 
 impl Memory for Anywhere {
     type Of<T: Debug> = Home<[T]>;
+
+    #[inline]
+    fn fetch<T>(words: &T) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: every processor of this kind has the instruction, and it is a hint: it neither
+            // faults nor reads anything that the program sees, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(words).cast()) };
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = words;
+    }
 }
 
 #[cfg(test)]

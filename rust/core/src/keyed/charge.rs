@@ -27,12 +27,12 @@ impl<M: Memory> KeyedRateLimiter<M> {
     pub(super) fn draw<R>(
         &self,
         now: Nanos,
-        key: Fingerprint,
+        (key, home): (Fingerprint, usize),
         count: u64,
         answer: impl FnOnce(&Terms, Result<u64, u64>) -> R,
     ) -> Option<R> {
         let [only] = &*self.bandwidths else { return None };
-        let ([held, word], tag) = self.table.find_in_lines(key)?;
+        let ([held, word], tag) = self.table.find_in_lines(key, home)?;
         only.apply(now, |terms, present| {
             let (present, cost) = (present.min(LAST), terms.cost(count)?);
             let capacity = terms.capacity.min(LAST - present);

@@ -192,8 +192,10 @@ impl<M: Memory> KeyedRateLimiter<M> {
     /// Draws `count` permits of `key`, or says no. The hot path.
     #[inline]
     pub fn try_acquire(&self, clock: &impl Clock, key: Fingerprint, count: u64) -> bool {
+        // To read the clock takes a fifth of the time in which a line comes from memory.
+        let home = self.table.fetch_home(key);
         let now = clock.now();
-        match self.draw(now, key, count, |_, drawn| drawn.is_ok()) {
+        match self.draw(now, (key, home), count, |_, drawn| drawn.is_ok()) {
             Some(allowed) => allowed,
             None => self.take_all(clock, now, key, count).allowed,
         }
@@ -201,8 +203,10 @@ impl<M: Memory> KeyedRateLimiter<M> {
 
     /// Draws `count` permits of `key`, and says how things stand.
     pub fn attempt(&self, clock: &impl Clock, key: Fingerprint, count: u64) -> Decision {
+        // As in `try_acquire`.
+        let home = self.table.fetch_home(key);
         let now = clock.now();
-        let drawn = self.draw(now, key, count, |terms, drawn| match drawn {
+        let drawn = self.draw(now, (key, home), count, |terms, drawn| match drawn {
             Ok(word) => Decision::read(terms, now, word, None, LAST),
             Err(word) => Decision::read(terms, now, word, Some(count), LAST),
         });

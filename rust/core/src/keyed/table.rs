@@ -160,6 +160,18 @@ impl<M: Memory> Table<M> {
         Reach { groups: [first, other], len: groups.min(2), home: home_line(key) * (GROUP / LINES) }
     }
 
+    /// The line on which the search for a key begins, and most likely ends. It is fetched while the
+    /// caller has something else to do.
+    #[inline]
+    pub(super) fn fetch_home(&self, key: Fingerprint) -> usize {
+        let slot = self.first_group(key) * GROUP + home_line(key) * (GROUP / LINES);
+        let home = slot * self.stride / LINE;
+        if let Some(line) = self.lines.get(home) {
+            M::fetch(line);
+        }
+        home
+    }
+
     /// Where a key is: the first slot in the order of search that has its tag.
     pub(super) fn find(&self, reach: Reach, key: Fingerprint) -> Option<Seat> {
         reach.slots().map(|slot| self.seat(slot)).find(|seat| seat.tag.holds(key))
@@ -168,9 +180,8 @@ impl<M: Memory> Table<M> {
     /// Looks for a key among one-bandwidth slots, whose groups are whole cache lines: on its own
     /// line first, where most are.
     #[inline]
-    pub(super) fn find_in_lines(&self, key: Fingerprint) -> Option<(&Slot, Tag)> {
-        let lines = self.lines.get(self.first_group(key) * LINES..)?.get(..LINES)?;
-        lines[home_line(key)].find(key).or_else(|| self.find_off_home(key))
+    pub(super) fn find_in_lines(&self, key: Fingerprint, home: usize) -> Option<(&Slot, Tag)> {
+        self.lines.get(home)?.find(key).or_else(|| self.find_off_home(key))
     }
 
     #[inline(never)]

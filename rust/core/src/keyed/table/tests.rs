@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::cell::Cell;
+use std::fmt::Debug;
+
 use super::*;
 use crate::fingerprint::Seed;
 use crate::memory::Heap;
@@ -96,6 +99,36 @@ fn the_search_goes_once_through_each_group_from_the_keys_own_line_on() {
     }
 }
 
+thread_local! {
+    static FETCHED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The heap, and where words were fetched last.
+struct Noted;
+
+impl Memory for Noted {
+    type Of<T: Debug> = Box<[T]>;
+
+    fn fetch<T>(words: &T) {
+        FETCHED.set(std::ptr::from_ref(words).addr());
+    }
+}
+
+#[test]
+fn the_line_that_is_fetched_is_the_one_on_which_the_search_begins() {
+    for bandwidths in 1..9 {
+        let (groups, count) = dimensions(200, bandwidths);
+        let table = Table::<Noted>::over(lines(count).unwrap(), groups, bandwidths);
+        for number in 0..100 {
+            let first = table.reach(key(number)).slots().next().unwrap();
+            let home = table.fetch_home(key(number));
+            let line = FETCHED.get()..FETCHED.get() + size_of::<Line>();
+            assert!(line.contains(&std::ptr::from_ref(table.tag(first)).addr()));
+            assert_eq!(std::ptr::from_ref(&table.lines[home]).addr(), line.start);
+        }
+    }
+}
+
 #[test]
 fn of_two_slots_with_the_tag_of_a_key_the_first_in_the_order_of_search_is_found() {
     for number in 0..20 {
@@ -112,7 +145,8 @@ fn of_two_slots_with_the_tag_of_a_key_the_first_in_the_order_of_search_is_found(
                     let found = table.find(table.reach(key), key);
                     assert_eq!(found, Some(Seat { slot: *first, tag }));
                     if bandwidths == 1 {
-                        let ([_, word], seen) = table.find_in_lines(key).unwrap();
+                        let ([_, word], seen) =
+                            table.find_in_lines(key, table.fetch_home(key)).unwrap();
                         assert!(std::ptr::eq(word, table.word(*first, 0)));
                         assert_eq!(seen, tag);
                     }
