@@ -142,7 +142,12 @@ impl Slope {
     }
 
     /// The least number of nanoseconds in which it climbs by `units`, or `None` for never.
+    #[inline]
     pub(crate) fn time_to_climb(&self, units: u64) -> Option<u64> {
+        if self.rise == self.run { Some(units) } else { self.time_by_parts(units) }
+    }
+
+    fn time_by_parts(&self, units: u64) -> Option<u64> {
         if units == 0 {
             return Some(0);
         }
@@ -289,6 +294,13 @@ mod tests {
             let slope = Slope::new(rise, run);
             let (product, run) = (u128::from(nanos) * u128::from(rise), u128::from(run));
             prop_assert_eq!(slope.climb(nanos), u64::try_from(product / run).unwrap_or(u64::MAX));
+        }
+
+        #[test]
+        fn a_unit_a_nanosecond_takes_as_many_of_both(step in 1_u64.., units in any::<u64>()) {
+            let slope = Slope::new(step, step);
+            prop_assert_eq!((slope.climb(units), slope.time_to_climb(units)), (units, Some(units)));
+            prop_assert_eq!((slope.climb_by_parts(units), slope.time_by_parts(units)), (units, Some(units)));
         }
 
         #[test]
