@@ -44,7 +44,7 @@ class SluicegateError(Exception):
         super().__init__(message)
 
     def __copy__(self) -> Self:
-        return rebuilt(type(self), self.args, self.__dict__)
+        return rebuilt(type(self), self.args, dict(self.__dict__))
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: _portable(value) for name, value in self.__dict__.items()}
@@ -283,10 +283,10 @@ _E = TypeVar("_E", bound=SluicegateError)
 
 
 def rebuilt(kind: type[_E], args: tuple[Any, ...], fields: dict[str, Any]) -> _E:
-    """Make an error again without its `__init__`, whose shape subclasses are free to choose."""
+    """Make an error of its fields, which it keeps, without an `__init__`, whose shape subclasses choose."""
     error = kind.__new__(kind, *args)
     error.args = args
-    error.__dict__.update(fields)
+    error.__dict__ = fields
     return error
 
 

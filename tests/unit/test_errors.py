@@ -142,6 +142,14 @@ def test_a_last_failure_that_cannot_be_pickled_travels_as_its_repr(failure):
     assert arrived.policy == "p"
 
 
+def test_the_fields_of_a_copy_are_its_own():
+    error = LimitExceededError("refused", policy="search", retry_after=1.0)
+    copied = copy.copy(error)
+    copied.policy = "other"
+    copied.add_note("seen")
+    assert (error.policy, getattr(error, "__notes__", [])) == ("search", [])
+
+
 def test_a_shallow_copy_keeps_even_what_cannot_be_pickled():
     failure = FussyError(1, "x")
     assert copy.copy(CircuitOpenError("open", last_failure=failure)).last_failure is failure
