@@ -45,7 +45,7 @@ class Interrupted(redis.UnixDomainSocketConnection):
 
     def read_response(self, *args, **kwargs):
         if type(self).armed:
-            type(self).armed = False
+            Interrupted.armed = False  # not of a class derived from it: the next server meets it again
             raise KeyboardInterrupt
         return super().read_response(*args, **kwargs)
 
