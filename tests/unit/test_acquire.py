@@ -5,10 +5,9 @@ import collections.abc
 import gc
 import math
 import random
+import subprocess
 import sys
 import threading
-import traceback
-import weakref
 
 import pytest
 import trio
@@ -225,43 +224,59 @@ class TestObjectsThatAreUsedAgain:
         limiter.acquire().close()
         assert sys.getrefcount(limiter) == before
 
-    def test_an_exception_that_is_kept_stays_as_it_is(self, clock):
+    async def test_results_that_are_held_until_the_next_are_of_each_call(self, clock):
+        limiter, held = RateLimiter("5/s", clock=clock), None
+        for left in range(4, -1, -1):
+            last, held = held, await limiter.acquire()
+            assert held.remaining == left
+            assert last is None or last.remaining == left + 1
+
+    async def test_awaits_that_were_begun_and_left_keep_their_results(self, clock):
         limiter = RateLimiter("5/s", clock=clock)
-        for _ in range(2):
-            ended(limiter.acquire())
+        begun = [limiter.acquire().__await__() for _ in range(2)]
+        assert [(await limiter.acquire()).remaining for _ in range(2)] == [2, 1]
+        assert [ended(each).value.remaining for each in begun] == [4, 3]
+        assert (await limiter.acquire()).remaining == 0
+
+    async def test_an_await_makes_no_future(self, clock):
+        def futures():
+            return sum(isinstance(each, asyncio.Future) for each in gc.get_objects())
+
+        limiter = RateLimiter("1000/s", clock=clock)
+        kept = [await limiter.acquire() for _ in range(3)]
+        before = futures()
+        for _ in range(100):
+            await limiter.acquire()
+            kept.append(await limiter.acquire())
+        assert futures() == before
+
+    async def test_an_await_that_is_traced_gives_the_same(self, clock):
+        limiter, seen = RateLimiter("5/s", clock=clock), []
+        tracer = sys.gettrace()
+        sys.settrace(lambda frame, event, arg: seen.append(event))
+        try:
+            left = [(await limiter.acquire()).remaining for _ in range(3)]
+        finally:
+            sys.settrace(tracer)
+        assert left == [4, 3, 2]
+        assert seen
+
+    def test_exceptions_are_of_each_call(self, clock):
+        limiter = RateLimiter("5/s", clock=clock)
         kept = [ended(limiter.acquire()) for _ in range(3)]
-        assert [stop.value.remaining for stop in kept] == [2, 1, 0]
+        assert [stop.value.remaining for stop in kept] == [4, 3, 2]
         assert [stop.args for stop in kept] == [(stop.value,) for stop in kept]
 
-    def test_an_exception_knows_nothing_of_the_one_before(self, clock):
-        limiter = RateLimiter("5/s", clock=clock)
-        ended(limiter.acquire()).value = "changed"
-        assert ended(limiter.acquire()).value.remaining == 3
-        ended(limiter.acquire()).args = ()
-        stop = ended(limiter.acquire())
-        assert stop.args == (stop.value,)
-
-    def test_an_exception_has_no_frames_of_the_one_before(self, clock):
-        limiter = RateLimiter("5/s", clock=clock)
-        for _ in range(3):
-            frames = traceback.extract_tb(ended(limiter.acquire()).__traceback__)
-            assert [frame.name for frame in frames] == ["ended"]
-
-    def test_a_step_by_hand_leaves_no_frame_behind(self, clock):
-        class Witness:
-            pass
-
-        def step():
-            witness = Witness()
-            seen.append(weakref.ref(witness))
-            with pytest.raises(StopIteration):
-                limiter.acquire().send(None)
-
-        limiter, seen = RateLimiter("5/s", clock=clock), []
-        for _ in range(3):
-            step()
-        gc.collect()
-        assert [reference() for reference in seen] == [None] * 3
+    def test_nobody_loads_asyncio_for_a_user_of_trio(self):
+        script = (
+            "import sys, trio, sluicegate\n"
+            "async def main():\n"
+            "    limiter = sluicegate.RateLimiter('1/day;burst=3')\n"
+            "    return [(await limiter.acquire()).remaining for _ in range(3)]\n"
+            "print(trio.run(main), 'asyncio' in sys.modules)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout == "[2, 1, 0] False\n"
 
 
 def ended(acquisition):

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use sluicegate_core::{Decision, Fingerprint, Nanos};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, carried};
 use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
 use crate::reservation::Reservation;
@@ -130,12 +130,18 @@ impl Acquire {
         };
         match order.source.draw(order.count, order.max_wait) {
             Some(decision) => {
-                // A thread that ends has no place left for it.
-                let _ = DONE.try_with(|done| done.keep(slf.clone().unbind()));
+                Self::done(slf);
                 Ok(Step::Returns(decision.into()))
             }
             None => Self::wait(slf, &order),
         }
+    }
+
+    /// Keeps it for the next one: it holds nothing any more.
+    #[inline]
+    fn done(slf: &Bound<'_, Self>) {
+        // A thread that ends has no place left for it.
+        let _ = DONE.try_with(|done| done.keep(slf.clone().unbind()));
     }
 
     #[cold]
@@ -168,8 +174,20 @@ fn already_awaited() -> PyErr {
 
 #[pymethods]
 impl Acquire {
-    fn __await__(slf: Py<Self>) -> Py<Self> {
-        slf
+    /// Decide, where that takes no wait: what is given is done then. Else decide at the first step.
+    fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let Some(order) = Self::begin(slf)? else { return Ok(slf.clone().into_any()) };
+        match carried(slf.py(), || order.source.draw(order.count, order.max_wait))? {
+            Some(decided) => {
+                drop(order);
+                Self::done(slf);
+                Ok(decided.into_any())
+            }
+            None => {
+                slf.try_borrow_mut()?.order = Some(order);
+                Ok(slf.clone().into_any())
+            }
+        }
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {
@@ -179,7 +197,7 @@ impl Acquire {
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         match Self::step(slf, None)? {
             Step::Waits(future) => Ok(future),
-            Step::Returns(answer) => Err(answer.returned(slf.py())),
+            Step::Returns(answer) => Err(answer.raised(slf.py())),
         }
     }
 

@@ -1,9 +1,13 @@
-//! How a decision gets to Python: as a value, or by the exception with which an awaitable returns.
+//! How a decision gets to Python: as a value, as what an `await` finds done, or by the exception with
+//! which an awaitable returns to whoever takes its steps by hand.
 
 use std::cell::Cell;
 
 use pyo3::exceptions::PyStopIteration;
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyIterator};
 use sluicegate_core::Decision;
 
 use crate::decision::RateLimitResult;
@@ -12,9 +16,12 @@ use crate::spare::{Spare, has_holders};
 thread_local! {
     /// The object of this thread's latest answer.
     static LATEST: Spare<RateLimitResult> = const { Spare::new() };
-    /// By what this thread's awaitables returned last.
-    static RETURN: Cell<Option<Return>> = const { Cell::new(None) };
+    /// What this thread's awaits find done: two in turn, for the result of one is often held until the
+    /// next has come.
+    static CARRIERS: [Place; 2] = const { [Place::new(None), Place::new(None)] };
 }
+
+type Place = Cell<Option<Carrier>>;
 
 /// A decision on its way to Python.
 ///
@@ -51,60 +58,88 @@ impl<'py> IntoPyObject<'py> for Answer {
 }
 
 impl Answer {
-    /// The exception by which an awaitable returns, for the interpreter, which takes the result out
-    /// and drops the rest.
-    pub(crate) fn returned(self, py: Python<'_>) -> PyErr {
-        RETURN.try_with(|last| self.returned_again(py, last)).unwrap_or_else(|_| self.raised(py))
-    }
-
-    fn returned_again(&self, py: Python<'_>, last: &Cell<Option<Return>>) -> PyErr {
-        if let Some(dropped) = last.take().filter(|last| last.is_dropped(py)) {
-            let error = dropped.error(py);
-            if error.traceback(py).is_none() {
-                dropped.result.get().write(self.0);
-                last.set(Some(dropped));
-                return error;
-            }
-        }
-        match Return::new(py, self.0) {
-            Ok(made) => {
-                let error = made.error(py);
-                last.set(Some(made));
-                error
-            }
-            Err(error) => error,
-        }
-    }
-
-    /// The same for whoever catches it, and may look at it for as long as they like.
+    /// The exception by which an awaitable returns.
     pub(crate) fn raised(&self, py: Python<'_>) -> PyErr {
-        Return::new(py, self.0).map_or_else(|error| error, |made| made.error(py))
+        let returned = Py::new(py, RateLimitResult::new(self.0))
+            .and_then(|result| py.get_type::<PyStopIteration>().call1((result,)));
+        returned.map_or_else(|error| error, PyErr::from_value)
     }
 }
 
-/// The exception by which an awaitable returns, and the result in it.
+/// Decides, for an `await` that is to find it done: what that is to look at; nothing where nothing was
+/// decided, since `decide` would wait or whatever could carry the result is in use.
+#[inline]
+pub(crate) fn carried<'py>(
+    py: Python<'py>,
+    decide: impl FnOnce() -> Option<Decision>,
+) -> PyResult<Option<Bound<'py, PyIterator>>> {
+    let given = CARRIERS.try_with(|places| {
+        let Some((place, carrier)) = Carrier::free(py, places)? else { return Ok(None) };
+        let given = carrier.carry(py, decide);
+        place.set(Some(carrier));
+        given
+    });
+    // A thread that ends has no place left for one.
+    given.unwrap_or(Ok(None))
+}
+
+/// A future that was done before anybody saw it, and the result in it.
 ///
-/// Made here and now: handed over as a type and a value, lazily, it costs 40 ns more, since an
-/// exception is made of them after all.
-struct Return {
-    stop: Py<PyAny>,
+/// From asyncio's futures the interpreter takes a result without an exception. It does so for no other
+/// object but generators, unless unsafe code tells it how; and an exception, raised and caught, costs
+/// more than the decision.
+struct Carrier {
+    future: Py<PyAny>,
     result: Py<RateLimitResult>,
 }
 
-impl Return {
-    fn new(py: Python<'_>, decision: Decision) -> PyResult<Self> {
-        let result = Py::new(py, RateLimitResult::new(decision))?;
-        let stop = py.get_type::<PyStopIteration>().call1((&result,))?.unbind();
-        Ok(Self { stop, result })
+impl Carrier {
+    /// Takes one that nobody else holds out of its place; makes it where there is none.
+    #[inline]
+    fn free<'a>(py: Python<'_>, places: &'a [Place]) -> PyResult<Option<(&'a Place, Self)>> {
+        for place in places {
+            let Some(carrier) = place.take() else {
+                return Ok(Self::make(py)?.map(|carrier| (place, carrier)));
+            };
+            if carrier.is_free(py) {
+                return Ok(Some((place, carrier)));
+            }
+            place.set(Some(carrier));
+        }
+        Ok(None)
     }
 
-    fn error(&self, py: Python<'_>) -> PyErr {
-        PyErr::from_value(self.stop.bind(py).clone())
+    /// Makes one, but imports no asyncio for those who run without it.
+    #[cold]
+    fn make(py: Python<'_>) -> PyResult<Option<Self>> {
+        static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+        let modules = MODULES.import(py, "sys", "modules")?;
+        if cfg!(Py_GIL_DISABLED) || !modules.contains(intern!(py, "asyncio"))? {
+            return Ok(None);
+        }
+        let result = Py::new(py, RateLimitResult::default())?;
+        let done = py.import(intern!(py, "sluicegate._done"))?;
+        let future = done.call_method1(intern!(py, "done"), (&result,))?.unbind();
+        Ok(Some(Self { future, result }))
     }
 
-    /// Whether nobody holds either any more, and the exception still has the result: as its value and
-    /// among its arguments.
-    fn is_dropped(&self, py: Python<'_>) -> bool {
-        has_holders(py, &self.stop, 1) && has_holders(py, &self.result, 3)
+    /// Whether nobody else holds the future, or the result that is in it.
+    #[inline]
+    fn is_free(&self, py: Python<'_>) -> bool {
+        has_holders(py, &self.future, 1) && has_holders(py, &self.result, 2)
+    }
+
+    #[inline]
+    fn carry<'py>(
+        &self,
+        py: Python<'py>,
+        decide: impl FnOnce() -> Option<Decision>,
+    ) -> PyResult<Option<Bound<'py, PyIterator>>> {
+        // Before the decision: where this fails, nothing was drawn.
+        let carrying = self.future.bind(py).try_iter()?;
+        Ok(decide().map(|decision| {
+            self.result.get().write(decision);
+            carrying
+        }))
     }
 }

@@ -14,6 +14,7 @@ use crate::convert::{span_from_seconds, span_seconds};
 /// it change; its fields are atomics because an [`Answer`](crate::answer::Answer) writes another
 /// decision into one that nobody holds any more.
 #[pyclass(frozen, eq, hash, module = "sluicegate")]
+#[derive(Default)]
 pub(crate) struct RateLimitResult {
     allowed: AtomicBool,
     limit: AtomicU64,
