@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, cast
 
 from sluicegate._limit import Acquirer, Limit
 from sluicegate._native import RateLimitResult
 from sluicegate._time import Clock, sleep_until, sleep_until_blocking
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -96,3 +99,19 @@ class Guarding:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the block: the permit stays used."""
+
+
+class _Nowhere:
+    """The loop of futures that nobody waits for; each asks once whether it is debugged."""
+
+    def get_debug(self) -> bool:
+        return False
+
+
+def done(result: R) -> "Future[R]":
+    """Make a future that is done, from which an `await` takes `result` without an exception, in any loop."""
+    from asyncio.futures import Future  # noqa: PLC0415 - loaded by who runs it, and slow to load for nothing
+
+    future: Future[R] = Future(loop=cast("AbstractEventLoop", _Nowhere()))
+    future.set_result(result)
+    return future

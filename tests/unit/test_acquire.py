@@ -261,6 +261,20 @@ class TestObjectsThatAreUsedAgain:
         assert left == [4, 3, 2]
         assert seen
 
+    def test_an_await_does_without_a_future_where_asyncio_cannot_be_loaded(self):
+        script = (
+            "import sys, sluicegate\n"
+            "import asyncio\n"
+            "sys.modules['asyncio'] = None\n"
+            "async def main():\n"
+            "    limiter = sluicegate.RateLimiter('1/day;burst=3')\n"
+            "    return [(await limiter.acquire()).remaining for _ in range(3)]\n"
+            "try: main().send(None)\n"
+            "except StopIteration as stop: print(stop.value)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout == "[2, 1, 0]\n"
+
     def test_exceptions_are_of_each_call(self, clock):
         limiter = RateLimiter("5/s", clock=clock)
         kept = [ended(limiter.acquire()) for _ in range(3)]

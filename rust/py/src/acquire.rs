@@ -177,17 +177,14 @@ impl Acquire {
     /// Decide, where that takes no wait: what is given is done then. Else decide at the first step.
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let Some(order) = Self::begin(slf)? else { return Ok(slf.clone().into_any()) };
-        match carried(slf.py(), || order.source.draw(order.count, order.max_wait))? {
-            Some(decided) => {
-                drop(order);
-                Self::done(slf);
-                Ok(decided.into_any())
-            }
-            None => {
-                slf.try_borrow_mut()?.order = Some(order);
-                Ok(slf.clone().into_any())
-            }
+        let draw = || order.source.draw(order.count, order.max_wait);
+        if let Some(decided) = carried(slf.py(), draw)? {
+            drop(order);
+            Self::done(slf);
+            return Ok(decided.into_any());
         }
+        slf.try_borrow_mut()?.order = Some(order);
+        Ok(slf.clone().into_any())
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {

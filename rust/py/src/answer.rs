@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyException, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -69,10 +69,10 @@ impl Answer {
 /// Decides, for an `await` that is to find it done: what that is to look at; nothing where nothing was
 /// decided, since `decide` would wait or whatever could carry the result is in use.
 #[inline]
-pub(crate) fn carried<'py>(
-    py: Python<'py>,
+pub(crate) fn carried(
+    py: Python<'_>,
     decide: impl FnOnce() -> Option<Decision>,
-) -> PyResult<Option<Bound<'py, PyIterator>>> {
+) -> PyResult<Option<Bound<'_, PyIterator>>> {
     let given = CARRIERS.try_with(|places| {
         let Some((place, carrier)) = Carrier::free(py, places)? else { return Ok(None) };
         let given = carrier.carry(py, decide);
@@ -109,17 +109,25 @@ impl Carrier {
         Ok(None)
     }
 
-    /// Makes one, but imports no asyncio for those who run without it.
+    /// Makes one where asyncio is: not while it is being loaded, or torn down with the interpreter.
     #[cold]
     fn make(py: Python<'_>) -> PyResult<Option<Self>> {
+        match Self::make_of_asyncio(py) {
+            Err(error) if error.is_instance_of::<PyException>(py) => Ok(None),
+            made => made,
+        }
+    }
+
+    /// Imports no asyncio for those who run without it.
+    fn make_of_asyncio(py: Python<'_>) -> PyResult<Option<Self>> {
         static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
         let modules = MODULES.import(py, "sys", "modules")?;
-        if cfg!(Py_GIL_DISABLED) || !modules.contains(intern!(py, "asyncio"))? {
+        if cfg!(Py_GIL_DISABLED) || !modules.contains(intern!(py, "asyncio.futures"))? {
             return Ok(None);
         }
         let result = Py::new(py, RateLimitResult::default())?;
-        let done = py.import(intern!(py, "sluicegate._done"))?;
-        let future = done.call_method1(intern!(py, "done"), (&result,))?.unbind();
+        let waiting = py.import(intern!(py, "sluicegate._waiting"))?;
+        let future = waiting.call_method1(intern!(py, "done"), (&result,))?.unbind();
         Ok(Some(Self { future, result }))
     }
 

@@ -274,9 +274,10 @@ impl CircuitBreaker {
         admitted: &Bound<'_, PyAny>,
         result: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        match admitted.cast::<BreakerPermit>() {
-            Ok(permit) => permit.get().success(slf.py(), Some(result)),
-            Err(_) => Self::succeed(slf, &Permit::unpack(admitted.extract()?), result),
+        // The number first, since it is the rule; what is neither is a `TypeError`.
+        match admitted.cast_exact::<PyInt>() {
+            Ok(packed) => Self::succeed(slf, &Permit::unpack(packed.extract()?), result),
+            Err(_) => admitted.cast::<BreakerPermit>()?.get().success(slf.py(), Some(result)),
         }
     }
 
