@@ -93,3 +93,22 @@ impl Grant {
         &mut self.charges
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_changed_of_a_grants_charges_stays_changed() {
+        let mut charges = Charges::default();
+        for ticket in [3, 7] {
+            charges.push(Charge { ticket, ..Charge::default() });
+        }
+        let mut grant = Grant::new(2, Nanos::ZERO, Nanos::ZERO, &charges);
+        for charge in grant.charges_mut().iter_mut() {
+            charge.start = Nanos::new(charge.ticket);
+        }
+        let seen: Vec<_> = grant.charges().iter().map(|it| (it.ticket, it.start.get())).collect();
+        assert_eq!(seen, [(3, 3), (7, 7)]);
+    }
+}
