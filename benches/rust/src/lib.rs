@@ -23,7 +23,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use sluicegate_core::breaker::{
-    Breaker, BreakerConfig, BreakerOptions, BreakerState, Outcome, Ratio, Sampling,
+    Breaker, BreakerConfig, BreakerOptions, LongBreakerState, Outcome, Ratio, Sampling,
 };
 use sluicegate_core::{
     Clock, Fingerprint, KeyedRateLimiter, Nanos, Quota, Rate, RateLimiter, Seed, ShardedRateLimiter,
@@ -309,7 +309,7 @@ fn guarded(name: &'static str, outcome: Outcome) -> Case {
         probe_timeout: None,
     })
     .unwrap();
-    let state = BreakerState::new(Nanos::ZERO);
+    let state = LongBreakerState::new(Nanos::ZERO);
     let now = Nanos::from_secs(1);
     Case {
         name,

@@ -8,8 +8,8 @@ use oracle::{Oracle, Ticket};
 use proptest::prelude::*;
 use sluicegate_core::Nanos;
 use sluicegate_core::breaker::{
-    Breaker, BreakerConfig, BreakerOptions, BreakerState, CircuitState, Outcome, Permit, Ratio,
-    Sampling, Trip,
+    Breaker, BreakerConfig, BreakerOptions, BreakerState, CircuitState, LongBreakerState, Outcome,
+    Permit, Ratio, Sampling, ShortBreakerState, Trip,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -85,10 +85,19 @@ prop_compose! {
     }
 }
 
+/// The least state that serves.
+fn state(config: &BreakerConfig, now: Nanos) -> Box<BreakerState> {
+    if config.is_short() {
+        Box::new(ShortBreakerState::short(now))
+    } else {
+        Box::new(LongBreakerState::new(now))
+    }
+}
+
 /// The breaker and its oracle at one time, and the permits they gave.
 struct Pair {
     config: BreakerConfig,
-    state: BreakerState,
+    state: Box<BreakerState>,
     origin: u64,
     oracle: Oracle,
     now: u64,
@@ -99,7 +108,7 @@ struct Pair {
 impl Pair {
     fn new(options: BreakerOptions, origin: u64) -> Self {
         let config = BreakerConfig::new(options).expect("options that make sense");
-        let state = BreakerState::new(Nanos::new(origin));
+        let state = state(&config, Nanos::new(origin));
         let oracle = Oracle::new(options);
         Self { config, state, origin, oracle, now: 0, permits: Vec::new(), trips: Vec::new() }
     }
@@ -215,7 +224,7 @@ fn plain_options() -> BreakerOptions {
 fn only_a_success_that_merely_finds_its_cell_may_be_handed_a_late_time() {
     let tolerates = |options, outcome, lag| {
         let config = BreakerConfig::new(options).expect("options that make sense");
-        let state = BreakerState::new(Nanos::ZERO);
+        let state = LongBreakerState::new(Nanos::ZERO);
         let breaker = Breaker::new(&config, &state);
         let permit = breaker.enter(Nanos::ZERO).verdict.expect("admitted");
         breaker.tolerates(&permit, outcome, Nanos::new(lag))
@@ -241,7 +250,7 @@ fn a_probe_is_never_handed_a_late_time() {
         ..plain_options()
     };
     let config = BreakerConfig::new(options).expect("options that make sense");
-    let state = BreakerState::new(Nanos::ZERO);
+    let state = LongBreakerState::new(Nanos::ZERO);
     let breaker = Breaker::new(&config, &state);
     let permit = breaker.enter(Nanos::ZERO).verdict.expect("admitted");
     assert!(breaker.settle(&permit, Outcome::Failure, Nanos::ZERO).is_some());
@@ -283,7 +292,7 @@ fn generations_come_round_and_meet_nothing_of_their_past() {
 fn a_breaker_is_idle_while_one_built_now_would_decide_the_same() {
     let life = |options: BreakerOptions, outcome| {
         let config = BreakerConfig::new(options).expect("options that make sense");
-        let state = BreakerState::new(Nanos::ZERO);
+        let state = LongBreakerState::new(Nanos::ZERO);
         let breaker = Breaker::new(&config, &state);
         assert!(breaker.is_idle(Nanos::ZERO), "before its first call");
         let permit = breaker.enter(Nanos::ZERO).verdict.expect("admitted");
@@ -304,7 +313,7 @@ fn a_breaker_is_idle_while_one_built_now_would_decide_the_same() {
 
 #[test]
 fn a_breaker_that_times_no_calls_lets_in_freely_while_it_lets_in_at_all() {
-    let state = BreakerState::new(Nanos::ZERO);
+    let state = LongBreakerState::new(Nanos::ZERO);
     let config = BreakerConfig::new(plain_options()).expect("options that make sense");
     let breaker = Breaker::new(&config, &state);
     let permit = breaker.enter_freely().expect("closed").pack().expect("no probe");
@@ -333,7 +342,7 @@ fn probes_that_may_yet_prove_slow_keep_the_verdict_open() {
         ..plain_options()
     };
     let config = BreakerConfig::new(options).expect("options that make sense");
-    let state = BreakerState::new(Nanos::ZERO);
+    let state = LongBreakerState::new(Nanos::ZERO);
     let breaker = Breaker::new(&config, &state);
     let failing = breaker.enter(Nanos::ZERO).verdict.expect("closed");
     assert!(breaker.settle(&failing, Outcome::Failure, Nanos::ZERO).is_some());
@@ -347,4 +356,28 @@ fn probes_that_may_yet_prove_slow_keep_the_verdict_open() {
         (change.to, change.trip.map(|trip| trip.consecutive)),
         (CircuitState::Open, Some(2))
     );
+}
+
+#[test]
+fn a_short_state_has_a_place_for_each_of_1792_results_and_a_long_one_for_2048() {
+    for (size, short) in [(1, true), (1_792, true), (1_793, false), (2_048, false)] {
+        let options = BreakerOptions {
+            sampling: Sampling::Count(size),
+            min_throughput: u64::from(size),
+            ..plain_options()
+        };
+        let config = BreakerConfig::new(options).expect("options that make sense");
+        assert_eq!(config.is_short(), short);
+        let state = state(&config, Nanos::ZERO);
+        let breaker = Breaker::new(&config, &state);
+        for number in 0..size {
+            let outcome = if number % 3 == 0 { Outcome::Failure } else { Outcome::Success };
+            let permit = breaker.enter(Nanos::ZERO).verdict.expect("admitted");
+            assert!(breaker.settle(&permit, outcome, Nanos::ZERO).is_none() || size == 1);
+        }
+        let seen = breaker.snapshot(Nanos::ZERO);
+        assert_eq!((seen.throughput, seen.failures), (size.into(), size.div_ceil(3).into()));
+    }
+    let timed = BreakerConfig::new(plain_options()).expect("options that make sense");
+    assert!(timed.is_short());
 }

@@ -7,8 +7,8 @@ use loom::sync::Arc;
 use loom::thread;
 use sluicegate_core::Nanos;
 use sluicegate_core::breaker::{
-    Breaker, BreakerConfig, BreakerOptions, BreakerState, Change, CircuitState, Outcome, Permit,
-    Ratio, Sampling,
+    Breaker, BreakerConfig, BreakerOptions, Change, CircuitState, LongBreakerState, Outcome,
+    Permit, Ratio, Sampling,
 };
 
 const START: Nanos = Nanos::ZERO;
@@ -30,17 +30,17 @@ fn options() -> BreakerOptions {
 #[derive(Clone)]
 struct Shared {
     config: BreakerConfig,
-    state: Arc<BreakerState>,
+    state: Arc<LongBreakerState>,
 }
 
 impl Shared {
     fn new(options: BreakerOptions) -> Self {
         let config = BreakerConfig::new(options).unwrap();
-        Self { config, state: Arc::new(BreakerState::new(START)) }
+        Self { config, state: Arc::new(LongBreakerState::new(START)) }
     }
 
     fn breaker(&self) -> Breaker<'_> {
-        Breaker::new(&self.config, &self.state)
+        Breaker::new(&self.config, &*self.state)
     }
 
     fn permit(&self, now: Nanos) -> Permit {

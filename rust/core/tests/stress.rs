@@ -6,7 +6,8 @@ use std::sync::Barrier;
 use std::thread;
 
 use sluicegate_core::breaker::{
-    Breaker, BreakerConfig, BreakerOptions, BreakerState, CircuitState, Outcome, Ratio, Sampling,
+    Breaker, BreakerConfig, BreakerOptions, CircuitState, LongBreakerState, Outcome, Ratio,
+    Sampling,
 };
 use sluicegate_core::composite::{self, Share};
 use sluicegate_core::{KeyedRateLimiter, Nanos, Quota, Rate, RateLimiter, Seed};
@@ -83,7 +84,7 @@ fn of_the_probes_of_a_breaker() {
         probe_timeout: None,
     };
     let config = BreakerConfig::new(options).unwrap();
-    let state = BreakerState::new(NOW);
+    let state = LongBreakerState::new(NOW);
     let breaker = Breaker::new(&config, &state);
     for round in 1..200 {
         let failing = breaker.enter(NOW).verdict.unwrap();

@@ -6,7 +6,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use sluicegate_core::Nanos;
 use sluicegate_core::breaker::{
-    Breaker, BreakerConfig, BreakerOptions, BreakerState, CircuitState, Outcome, Ratio, Sampling,
+    Breaker, BreakerConfig, BreakerOptions, LongBreakerState, CircuitState, Outcome, Ratio, Sampling,
 };
 
 #[allow(dead_code)]
@@ -61,7 +61,7 @@ impl Input {
 fuzz_target!(|input: Input| {
     let options = input.options();
     let Ok(config) = BreakerConfig::new(options) else { return };
-    let state = BreakerState::new(Nanos::ZERO);
+    let state = LongBreakerState::new(Nanos::ZERO);
     let breaker = Breaker::new(&config, &state);
     let mut oracle = oracle::Oracle::new(options);
     let (mut now, mut permits) = (0_u64, Vec::new());

@@ -22,7 +22,7 @@ use crate::error::SegmentError;
 pub(crate) const LENGTH: usize = 4_096;
 
 /// The layout of header and words; whoever changes either counts it up.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"sluicegt";
 const CHECKSUM: usize = 24;

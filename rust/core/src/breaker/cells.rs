@@ -8,7 +8,10 @@ use crate::sync::{AtomicU64, Ordering};
 
 use super::state::ahead;
 
-const CELLS: usize = if cfg!(loom) { 2 } else { 74 };
+/// The cells of a window of time, of up to 1,792 results, and of probes.
+pub(super) const SHORT: usize = if cfg!(loom) { 2 } else { 64 };
+/// The cells of the longest window of results.
+pub(super) const LONG: usize = if cfg!(loom) { 2 } else { 74 };
 
 const TAG_BITS: u32 = 8;
 /// What a cell keeps beside its tag.
@@ -31,15 +34,15 @@ const fn is_later(value: u64, generation: u64) -> bool {
 /// The cells, which hold a window or the leases of probes, and how far a window has come.
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct Cells {
+pub(super) struct Cells<R: ?Sized = [AtomicU64]> {
     /// The last step of a time window, or the number of results a count window was given.
     pub(super) head: AtomicU64,
     /// The failures in a row.
     streak: AtomicU64,
-    ring: [AtomicU64; CELLS],
+    ring: R,
 }
 
-impl Cells {
+impl<const N: usize> Cells<[AtomicU64; N]> {
     pub(super) fn new() -> Self {
         Self {
             head: AtomicU64::new(0),
@@ -47,7 +50,9 @@ impl Cells {
             ring: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
+}
 
+impl Cells {
     #[inline]
     pub(super) fn load(&self, index: u64) -> u64 {
         // Relaxed: a cell carries all that belongs together; where two writers must not miss each
@@ -63,10 +68,11 @@ impl Cells {
         swapped.is_ok()
     }
 
+    /// The cell of an index, which is below their number where the state suits the options.
+    #[inline]
     pub(super) fn cell(&self, index: u64) -> &AtomicU64 {
-        // Indices are taken modulo a number of cells; the remainder fits usize.
         #[expect(clippy::cast_possible_truncation, reason = "less than the number of cells")]
-        let index = (index % CELLS as u64) as usize;
+        let index = index as usize;
         &self.ring[index]
     }
 
@@ -126,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_success_ends_the_row_of_failures() {
-        let cells = Cells::new();
+        let cells: Box<Cells> = Box::new(Cells::<[AtomicU64; LONG]>::new());
         assert_eq!(cells.streak(1, true), 1);
         assert_eq!(cells.streak(1, true), 2);
         assert_eq!(cells.streak(1, false), 0);

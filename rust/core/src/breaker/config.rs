@@ -2,7 +2,8 @@
 
 use crate::nanos::Nanos;
 
-use super::window::{MAX_SAMPLES, TIME_CELLS};
+use super::cells::SHORT;
+use super::window::{MAX_SAMPLES, SAMPLES_PER_CELL, TIME_CELLS};
 
 /// The most probes a half-open breaker can have out: each has a cell of its own.
 pub const MAX_PROBES: u8 = 64;
@@ -123,6 +124,15 @@ impl BreakerConfig {
     #[must_use]
     pub const fn options(&self) -> &BreakerOptions {
         &self.options
+    }
+
+    /// Tells whether a [`ShortBreakerState`](super::ShortBreakerState) has cells enough.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        match self.options.sampling {
+            Sampling::Time(_) => true,
+            Sampling::Count(size) => u64::from(size) <= SHORT as u64 * SAMPLES_PER_CELL,
+        }
     }
 
     /// Tells whether a time that lags by `lag` is good enough to record a success: where it only

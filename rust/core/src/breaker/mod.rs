@@ -19,7 +19,7 @@ mod window;
 pub use change::{Change, Entry, Outcome, Permit, Refusal, Trip};
 pub use config::{BreakerConfig, BreakerOptions, InvalidOption, MAX_PROBES, Ratio, Sampling};
 pub use snapshot::Snapshot;
-pub use state::{BreakerState, CircuitState};
+pub use state::{BreakerState, CircuitState, LongBreakerState, ShortBreakerState};
 
 use crate::nanos::Nanos;
 use crate::sync::{Ordering, fence};
@@ -41,6 +41,10 @@ pub struct Breaker<'a> {
 
 impl<'a> Breaker<'a> {
     /// Joins the options to the state.
+    ///
+    /// # Panics
+    /// While calls are recorded, where the state is [short](ShortBreakerState) and the window is
+    /// [not](BreakerConfig::is_short).
     #[must_use]
     pub const fn new(config: &'a BreakerConfig, state: &'a BreakerState) -> Self {
         Self { config, state }
@@ -258,8 +262,7 @@ impl<'a> Breaker<'a> {
         let consecutive = self.announce(word)?;
         let end = self.state.elapsed(now) + self.config.options.break_duration;
         let change = self.advance(word, CircuitState::Open, micros_up(end), now)?;
-        // Relaxed: a counter that orders nothing.
-        self.state.totals.trips.fetch_add(1, Ordering::Relaxed);
+        self.state.count_trip();
         let trip = Trip { generation: state::following(word.generation()), at: now, consecutive };
         Some(Change { trip: Some(trip), ..change })
     }
@@ -270,16 +273,13 @@ impl<'a> Breaker<'a> {
         loop {
             // Acquire: who wrote this count had seen a word; what is read of the word next is no
             // older than that one, so a late writer finds out that it is late.
-            let seen = self.state.trips.load(Ordering::Acquire);
+            let seen = self.state.trips();
             if self.state.word() != word {
                 return None;
             }
-            let (next, consecutive) = snapshot::next_trip(word, seen);
-            // AcqRel: pairs with the load above.
-            let swapped =
-                self.state.trips.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed);
-            if swapped.is_ok() {
-                return Some(consecutive);
+            let next = snapshot::next_trip(word, seen);
+            if self.state.swap_trips(seen, next) {
+                return Some(next.consecutive());
             }
         }
     }

@@ -4,12 +4,10 @@ use crate::nanos::Nanos;
 use crate::sync::Ordering;
 
 use super::probes;
-use super::state::{CircuitState, Word, ahead, following, from_micros, preceding};
+use super::state::{CircuitState, Trips, Word, following, from_micros, preceding};
 use super::window::Tally;
 use super::{Breaker, Sampling};
 
-const COUNT_BITS: u32 = 51;
-const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 /// How often a snapshot is taken afresh because the state changed meanwhile.
 const RETRIES: u32 = 8;
 
@@ -43,17 +41,17 @@ pub struct Snapshot {
     pub total_rejected: u64,
 }
 
-/// Gives the record of the trip that leads out of `word`, and its number among consecutive ones.
-pub(super) fn next_trip(word: Word, seen: u64) -> (u64, u64) {
-    let (next, recorded) = (following(word.generation()), seen & COUNT_MASK);
+/// Gives the record of the trip that leads out of `word`.
+pub(super) fn next_trip(word: Word, seen: Trips) -> Trips {
+    let next = following(word.generation());
     let consecutive = match word.state() {
         // A rival that trips from the same word has written it down already.
-        CircuitState::HalfOpen if seen >> COUNT_BITS == next => recorded,
+        CircuitState::HalfOpen if seen.behind(next) == 0 => seen.consecutive(),
         // The trip before is on record: it led to the break that these probes followed.
-        CircuitState::HalfOpen => recorded + 1,
+        CircuitState::HalfOpen => seen.consecutive() + 1,
         _ => 1,
     };
-    (next << COUNT_BITS | consecutive, consecutive)
+    seen.announcing(next, consecutive)
 }
 
 impl Breaker<'_> {
@@ -94,16 +92,12 @@ impl Breaker<'_> {
     #[must_use]
     pub fn totals(self) -> [u64; 6] {
         let totals = &self.state.totals;
-        let counters = [
-            &totals.trips,
-            &totals.successes,
-            &totals.failures,
-            &totals.slow,
-            &totals.ignored,
-            &totals.rejected,
-        ];
+        let counters =
+            [&totals.successes, &totals.failures, &totals.slow, &totals.ignored, &totals.rejected];
         // Relaxed: counters that order nothing.
-        counters.map(|counter| counter.load(Ordering::Relaxed))
+        let [successes, failures, slow, ignored, rejected] =
+            counters.map(|counter| counter.load(Ordering::Relaxed));
+        [self.state.trips().total(), successes, failures, slow, ignored, rejected]
     }
 
     /// Takes the breaker's figures; the totals may be a few calls ahead of the window.
@@ -158,13 +152,8 @@ impl Breaker<'_> {
             CircuitState::HalfOpen => 1,
             _ => return 0,
         };
-        // Acquire: as in `announce`.
-        let trips = self.state.trips.load(Ordering::Acquire);
-        if ahead(word.generation(), trips >> COUNT_BITS, u64::BITS - COUNT_BITS) == behind {
-            trips & COUNT_MASK
-        } else {
-            0
-        }
+        let trips = self.state.trips();
+        if trips.behind(word.generation()) == behind { trips.consecutive() } else { 0 }
     }
 
     /// Adds up what the cells hold: an open breaker keeps what tripped it, which is a window after
@@ -193,10 +182,11 @@ mod tests {
     #[test]
     fn a_trip_of_the_same_word_that_is_on_record_already_is_not_counted_again() {
         let probing = Word::new(CircuitState::HalfOpen, 4, 0);
-        let (first, consecutive) = next_trip(probing, 3 << COUNT_BITS | 6);
-        assert_eq!((first, consecutive), (5 << COUNT_BITS | 7, 7));
-        assert_eq!(next_trip(probing, first), (first, 7));
+        let before = Trips(9).announcing(3, 6);
+        let first = next_trip(probing, before);
+        assert_eq!(first, Trips(9).announcing(5, 7));
+        assert_eq!(next_trip(probing, first), first);
         let closed = Word::new(CircuitState::Closed, 4, 0);
-        assert_eq!(next_trip(closed, first), (5 << COUNT_BITS | 1, 1));
+        assert_eq!(next_trip(closed, first), Trips(9).announcing(5, 1));
     }
 }

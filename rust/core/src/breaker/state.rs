@@ -3,7 +3,7 @@
 use crate::nanos::Nanos;
 use crate::sync::{AtomicU64, Ordering};
 
-use super::cells::Cells;
+use super::cells::{Cells, LONG, SHORT};
 
 const DEADLINE_BITS: u32 = 48;
 const GENERATION_BITS: u32 = 13;
@@ -77,6 +77,46 @@ impl Word {
     }
 }
 
+/// The generation of the last trip (13 bits), its number among consecutive ones (19) and all trips
+/// since the start (32), which stop at the end of their range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trips(pub(super) u64);
+
+const TOTAL_BITS: u32 = 32;
+const CONSECUTIVE_BITS: u32 = u64::BITS - GENERATION_BITS - TOTAL_BITS;
+const TOTAL_MASK: u64 = (1 << TOTAL_BITS) - 1;
+const CONSECUTIVE_MASK: u64 = (1 << CONSECUTIVE_BITS) - 1;
+
+impl Trips {
+    /// The trips after these, of which the last was `consecutive` and led to `generation`: not
+    /// counted yet among all, for its word may still be moved by another.
+    pub(super) fn announcing(self, generation: u64, consecutive: u64) -> Self {
+        Self(
+            generation << (CONSECUTIVE_BITS + TOTAL_BITS)
+                | consecutive.min(CONSECUTIVE_MASK) << TOTAL_BITS
+                | self.total(),
+        )
+    }
+
+    /// The same with one more, or nothing where no more can be counted.
+    pub(super) fn counted(self) -> Option<Self> {
+        (self.total() < TOTAL_MASK).then_some(Self(self.0 + 1))
+    }
+
+    /// Tells how far `generation` is ahead of the one that the last trip led to.
+    pub(super) const fn behind(self, generation: u64) -> i64 {
+        ahead(generation, self.0 >> (CONSECUTIVE_BITS + TOTAL_BITS), GENERATION_BITS)
+    }
+
+    pub(super) const fn consecutive(self) -> u64 {
+        self.0 >> TOTAL_BITS & CONSECUTIVE_MASK
+    }
+
+    pub(super) const fn total(self) -> u64 {
+        self.0 & TOTAL_MASK
+    }
+}
+
 /// The generation after this one, on their ring.
 pub(super) const fn following(generation: u64) -> u64 {
     (generation + 1) & GENERATION_MASK
@@ -112,34 +152,52 @@ pub(super) struct Totals {
     pub(super) slow: AtomicU64,
     pub(super) ignored: AtomicU64,
     pub(super) rejected: AtomicU64,
-    pub(super) trips: AtomicU64,
 }
 
-/// A breaker's whole mutable state: 688 bytes of atomics, with no pointer among them, so that it
-/// lives on the heap or in memory that processes share.
+/// A breaker's whole mutable state: atomics with no pointer among them, so that it lives on the heap
+/// or in memory that processes share.
 #[derive(Debug)]
 #[repr(C)]
-pub struct BreakerState {
+pub struct BreakerState<R: ?Sized = [AtomicU64]> {
     pub(super) word: AtomicU64,
     /// When this generation began: its low bits and nanoseconds from the origin.
     since: AtomicU64,
-    /// The consecutive trips: the generation of the last trip, and their number.
-    pub(super) trips: AtomicU64,
+    /// How often it tripped: [`Trips`].
+    trips: AtomicU64,
     /// The instant all other times count from, so that 48 bits last whatever the clock's scale.
     origin: AtomicU64,
     pub(super) totals: Totals,
-    pub(super) cells: Cells,
+    pub(super) cells: Cells<R>,
 }
+
+/// The state that every configuration can use: 680 bytes.
+pub type LongBreakerState = BreakerState<[AtomicU64; LONG]>;
+/// The state of whoever [asks for no more](super::BreakerConfig::is_short): 600 bytes.
+pub type ShortBreakerState = BreakerState<[AtomicU64; SHORT]>;
 
 /// 58 bits of nanoseconds last as long as 48 bits of microseconds.
 const SINCE_BITS: u32 = 58;
 const SINCE_MASK: u64 = (1 << SINCE_BITS) - 1;
 const SINCE_TAG_BITS: u32 = u64::BITS - SINCE_BITS;
 
-impl BreakerState {
+impl LongBreakerState {
     /// Builds a closed breaker with nothing recorded.
     #[must_use]
     pub fn new(now: Nanos) -> Self {
+        Self::closed(now)
+    }
+}
+
+impl ShortBreakerState {
+    /// Builds a closed breaker with nothing recorded and no place for the longest windows.
+    #[must_use]
+    pub fn short(now: Nanos) -> Self {
+        Self::closed(now)
+    }
+}
+
+impl<const N: usize> BreakerState<[AtomicU64; N]> {
+    fn closed(now: Nanos) -> Self {
         let zero = || AtomicU64::new(0);
         Self {
             word: AtomicU64::new(Word::new(CircuitState::Closed, 0, 0).0),
@@ -152,12 +210,13 @@ impl BreakerState {
                 slow: zero(),
                 ignored: zero(),
                 rejected: zero(),
-                trips: zero(),
             },
             cells: Cells::new(),
         }
     }
+}
 
+impl BreakerState {
     #[inline]
     pub(super) fn word(&self) -> Word {
         // Acquire: what led to this state (the trips announced for it) is seen with it.
@@ -169,6 +228,25 @@ impl BreakerState {
         // AcqRel: publishes what led here, and sees what led to `seen`; a failure is looked at
         // again by a load of its own.
         self.word.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    pub(super) fn trips(&self) -> Trips {
+        // Acquire: who announced a trip had seen a word; what is read of the word next is no older
+        // than that one, so a late writer finds out that it is late.
+        Trips(self.trips.load(Ordering::Acquire))
+    }
+
+    /// Moves the trips from `seen` to `next`, unless somebody else moved them first.
+    pub(super) fn swap_trips(&self, seen: Trips, next: Trips) -> bool {
+        // AcqRel: pairs with the load above.
+        self.trips.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Counts a trip among all of them.
+    pub(super) fn count_trip(&self) {
+        let next = |seen| Trips(seen).counted().map(|next| next.0);
+        // AcqRel: what was announced before stays published by whoever comes after.
+        let _ = self.trips.fetch_update(Ordering::AcqRel, Ordering::Relaxed, next);
     }
 
     /// Gives `now` on the scale of the deadlines: 0 before the origin.
@@ -202,7 +280,8 @@ mod tests {
 
     #[test]
     fn a_breaker_takes_at_most_700_bytes_with_its_window() {
-        assert_eq!(size_of::<BreakerState>(), 688);
+        assert_eq!(size_of::<ShortBreakerState>(), 600);
+        assert_eq!(size_of::<LongBreakerState>(), 680);
     }
 
     #[test]
@@ -215,6 +294,20 @@ mod tests {
             assert_eq!(word.with_deadline(1).deadline(), 1);
         }
         assert_eq!(Word::new(CircuitState::Open, GENERATION_MASK + 1, 0).generation(), 0);
+    }
+
+    #[test]
+    fn trips_are_counted_and_announced_apart_and_stop_at_the_end_of_their_range() {
+        let none = Trips(0);
+        let first = none.announcing(GENERATION_MASK, 1);
+        assert_eq!((first.behind(0), first.consecutive(), first.total()), (1, 1, 0));
+        let counted = first.counted().unwrap();
+        assert_eq!((counted.behind(0), counted.consecutive(), counted.total()), (1, 1, 1));
+        let many = Trips(TOTAL_MASK).announcing(3, u64::MAX);
+        assert_eq!(many.counted(), None);
+        assert_eq!((many.behind(3), many.consecutive()), (0, CONSECUTIVE_MASK));
+        assert_eq!(many.total(), 4_294_967_295);
+        assert_eq!(many.announcing(4, many.consecutive() + 1).consecutive(), 524_287);
     }
 
     #[test]
@@ -234,7 +327,7 @@ mod tests {
 
     #[test]
     fn an_older_generation_never_overwrites_when_a_later_one_began() {
-        let state = BreakerState::new(Nanos::ZERO);
+        let state: Box<BreakerState> = Box::new(LongBreakerState::new(Nanos::ZERO));
         state.began(2, Nanos::new(20));
         state.began(1, Nanos::new(10));
         state.began(2, Nanos::new(30));

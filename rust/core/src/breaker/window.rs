@@ -8,7 +8,7 @@ use super::state::ahead;
 /// The steps of a time window, and with them its error: a result is forgotten at most one step early.
 pub(super) const TIME_CELLS: u64 = if cfg!(loom) { 2 } else { 64 };
 /// The results a cell of a count window holds, at two bits each.
-const SAMPLES_PER_CELL: u64 = 28;
+pub(super) const SAMPLES_PER_CELL: u64 = 28;
 /// The longest count window.
 pub(super) const MAX_SAMPLES: u16 = 2_048;
 
@@ -199,11 +199,18 @@ const fn halved(cell: u64) -> u64 {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use crate::breaker::cells::LONG;
+    use crate::sync::AtomicU64;
+
     use super::*;
 
     const FAILED: Sample = Sample { failed: true, slow: false };
     const SLOW: Sample = Sample { failed: false, slow: true };
     const FINE: Sample = Sample { failed: false, slow: false };
+
+    fn empty() -> Box<Cells> {
+        Box::new(Cells::<[AtomicU64; LONG]>::new())
+    }
 
     fn tally(throughput: u64, failures: u64, slow: u64) -> Tally {
         Tally { throughput, failures, slow }
@@ -211,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_result_is_forgotten_once_64_slots_have_passed() {
-        let cells = Cells::new();
+        let cells = empty();
         cells.record_at(1, 0, FAILED);
         assert_eq!(cells.tally_at(1, Some(63)), tally(1, 1, 0));
         assert_eq!(cells.tally_at(1, Some(64)), tally(0, 0, 0));
@@ -220,7 +227,7 @@ mod tests {
 
     #[test]
     fn an_earlier_time_records_in_the_last_slot_and_evicts_nothing() {
-        let cells = Cells::new();
+        let cells = empty();
         cells.record_at(1, 100, FAILED);
         cells.record_at(1, 7, SLOW);
         assert_eq!(cells.tally_at(1, Some(7)), tally(2, 1, 1));
@@ -231,7 +238,7 @@ mod tests {
     #[test]
     fn skipped_cells_are_wiped_before_their_epoch_comes_round_again() {
         for first in 1..TIME_CELLS {
-            let cells = Cells::new();
+            let cells = empty();
             cells.record_at(1, first, FAILED);
             let wrap = TIME_CELLS << EPOCH_BITS;
             for slot in (TIME_CELLS..=wrap).step_by(64) {
@@ -245,7 +252,7 @@ mod tests {
     #[test]
     fn an_idle_time_of_any_length_leaves_nothing_of_the_window_before() {
         for idle in 1..200 {
-            let cells = Cells::new();
+            let cells = empty();
             cells.record_at(1, 5, FAILED);
             cells.record_at(1, 68, FAILED);
             let slot = 68 + idle * TIME_CELLS;
@@ -257,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_full_cell_halves_and_keeps_its_ratio() {
-        let cells = Cells::new();
+        let cells = empty();
         for _ in 0..=COUNT_MASK / 2 {
             cells.record_at(1, 0, FAILED);
             cells.record_at(1, 0, SLOW);
@@ -270,12 +277,12 @@ mod tests {
 
     #[test]
     fn an_older_generation_never_touches_a_later_ones_window() {
-        let cells = Cells::new();
+        let cells = empty();
         cells.record_at(2, 10, FINE);
         cells.record_at(1, 11, FAILED);
         assert_eq!(cells.tally_at(2, Some(11)), tally(1, 0, 0));
         assert_eq!(cells.tally_at(1, Some(11)), tally(0, 0, 0));
-        let cells = Cells::new();
+        let cells = empty();
         cells.record_next(2, 4, FINE);
         cells.record_next(1, 4, FAILED);
         assert_eq!(cells.tally_last(2, 4), tally(1, 0, 0));
@@ -283,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_count_window_holds_the_last_results() {
-        let cells = Cells::new();
+        let cells = empty();
         for sample in [FINE, FINE, FAILED, FAILED, FAILED, SLOW] {
             cells.record_next(3, 4, sample);
         }
@@ -296,7 +303,7 @@ mod tests {
 
     #[test]
     fn the_longest_count_window_has_a_place_for_each_result() {
-        let cells = Cells::new();
+        let cells = empty();
         for _ in 0..MAX_SAMPLES {
             cells.record_next(1, MAX_SAMPLES, FAILED);
         }
@@ -307,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_tag_never_meets_its_own_past() {
-        let cells = Cells::new();
+        let cells = empty();
         cells.record_at(3, 0, FAILED);
         cells.scrub(3 + 128);
         assert_eq!(cells.tally_at(3, None), tally(0, 0, 0));

@@ -18,13 +18,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
-use sluicegate_core::breaker::{
-    Breaker, BreakerState, Change, CircuitState, Outcome, Permit, Refusal, Trip,
-};
+use sluicegate_core::breaker::{Breaker, Change, CircuitState, Outcome, Permit, Refusal, Trip};
 use sluicegate_core::{Clock as _, MonotonicClock, Nanos};
 
-use shared::StatePlace;
-use sluicegate_shm::Home;
+use shared::{State, StatePlace};
 
 use crate::clock::Clock;
 use crate::convert::{nanos_from_seconds, seconds};
@@ -55,13 +52,13 @@ impl BreakerTrip {
 pub(crate) struct CircuitBreaker {
     options: Py<BreakerOptions>,
     clock: Clock,
-    state: Home<BreakerState>,
+    state: State,
 }
 
 impl CircuitBreaker {
     #[inline]
     fn core(&self) -> Breaker<'_> {
-        Breaker::new(&self.options.get().core, &self.state)
+        Breaker::new(&self.options.get().core, self.state.get())
     }
 
     fn ignore(&self, permit: &Permit) {
@@ -169,7 +166,8 @@ impl CircuitBreaker {
     ) -> PyResult<Self> {
         let clock = Clock::from_argument(clock)?;
         let shared = shared.map(|place| place.state(py, clock.now())).transpose()?.flatten();
-        let state = shared.unwrap_or_else(|| Box::new(BreakerState::new(clock.now())).into());
+        let alone = || State::alone(&options.get().core, clock.now());
+        let state = shared.unwrap_or_else(alone);
         Ok(Self { options, clock, state })
     }
 

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::prelude::*;
-use sluicegate_core::breaker::BreakerState;
+use sluicegate_core::breaker::{BreakerConfig, BreakerState, LongBreakerState, ShortBreakerState};
 use sluicegate_core::{Nanos, Seed};
 use sluicegate_shm::{Home, Kind, Plan};
 
@@ -15,6 +15,37 @@ use crate::shared::Place;
 /// How many places are looked at for a key before there is none.
 const REACH: usize = 128;
 
+/// The state of a breaker: short where its window allows it and nobody else sees it.
+///
+/// Behind a pointer each, so that a breaker has two words for it.
+pub(super) enum State {
+    Short(Box<ShortBreakerState>),
+    Long(Box<Home<LongBreakerState>>),
+}
+
+impl State {
+    /// A state of its own.
+    pub(super) fn alone(config: &BreakerConfig, now: Nanos) -> Self {
+        if config.is_short() {
+            Self::Short(Box::new(ShortBreakerState::short(now)))
+        } else {
+            Self::Long(Box::new(Box::new(LongBreakerState::new(now)).into()))
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self) -> &BreakerState {
+        match self {
+            Self::Short(state) => &**state,
+            Self::Long(state) => &***state,
+        }
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::Long(state) if state.is_shared())
+    }
+}
+
 /// Where the state of a breaker lives: in a segment of its own, or in one of many, under a key.
 #[derive(FromPyObject)]
 pub(super) enum StatePlace<'py> {
@@ -24,18 +55,19 @@ pub(super) enum StatePlace<'py> {
 
 impl StatePlace<'_> {
     /// The state; `None` where the many have no place left.
-    pub(super) fn state(self, py: Python<'_>, now: Nanos) -> PyResult<Option<Home<BreakerState>>> {
-        match self {
+    pub(super) fn state(self, py: Python<'_>, now: Nanos) -> PyResult<Option<State>> {
+        let home = match self {
             Self::Own(place) => {
                 let mut plan = Plan::default();
                 let states = plan.section(1);
                 let shared = place.open(py, Kind::Breaker, plan, |draft| {
-                    draft.fill(states, |_| BreakerState::new(now))
+                    draft.fill(states, |_| LongBreakerState::new(now))
                 })?;
-                shared.word(py, states).map(Some)
+                Some(shared.word(py, states)?)
             }
-            Self::Keyed(breakers, key) => breakers.state(&key),
-        }
+            Self::Keyed(breakers, key) => breakers.state(&key)?,
+        };
+        Ok(home.map(|home| State::Long(Box::new(home))))
     }
 }
 
@@ -46,7 +78,7 @@ pub(crate) struct SharedBreakers {
     seed: Seed,
     /// The fingerprint of the key that has the place; 0 where none has.
     tags: Home<[AtomicU64]>,
-    states: Home<[BreakerState]>,
+    states: Home<[LongBreakerState]>,
 }
 
 #[pymethods]
@@ -67,7 +99,7 @@ impl SharedBreakers {
         let (tags, states) = (plan.section(places), plan.section(places));
         let secret = [(); 2].map(|()| RandomState::new().hash_one(0));
         let shared = shared.open_with(py, Kind::Registry, secret, plan, |draft| {
-            draft.fill(states, |_| BreakerState::new(now))
+            draft.fill(states, |_| LongBreakerState::new(now))
         })?;
         let seed = shared.seed();
         Ok(Self { seed, tags: shared.words(py, tags)?, states: shared.words(py, states)? })
@@ -83,7 +115,7 @@ impl SharedBreakers {
 impl SharedBreakers {
     /// The state of a key, which takes a place when it is first asked for, by one swap; `None`
     /// where all within reach are taken.
-    fn state(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Home<BreakerState>>> {
+    fn state(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Home<LongBreakerState>>> {
         let tag = fingerprint(key, &self.seed)?.get().max(1);
         let places = self.tags.len();
         #[expect(clippy::cast_possible_truncation, reason = "below the number of places")]
