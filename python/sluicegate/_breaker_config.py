@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from fractions import Fraction
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sluicegate._breaker_control import CircuitBreakerManualControl, CircuitBreakerStateProvider
 from sluicegate._durations import Duration, seconds
 from sluicegate._errors import ConfigurationError
-from sluicegate._native import BreakerOptions
+from sluicegate._native import BreakerTerms
+
+if TYPE_CHECKING:
+    from sluicegate._events import BreakerListener
 
 DEFAULT_BREAK_SECONDS = 30.0
 MAX_SAMPLING_COUNT = 2_048
@@ -28,7 +31,7 @@ class _Converted:
     """Keeps what a config was converted to beside its fields, so that copies and pickles leave it behind."""
 
     __slots__ = ("_native",)
-    _native: BreakerOptions
+    _native: BreakerTerms
 
 
 _WRITTEN = (
@@ -135,14 +138,16 @@ class CircuitBreakerConfig(_Converted):
             _check_callable(name, getattr(self, name))
         _check_kind("state_provider", self.state_provider, CircuitBreakerStateProvider)
         _check_kind("manual_control", self.manual_control, CircuitBreakerManualControl)
-        self._convert()
+        self._terms()
 
-    def _convert(self) -> BreakerOptions:
-        """Return the native options, made once for all breakers of this config."""
+    def _terms(self, clock: object = None, listener: BreakerListener | None = None) -> BreakerTerms:
+        """Return what its breakers have in common, made once where that is the config alone."""
+        if clock is not None or listener is not None:
+            return self._native_terms(clock, listener)
         try:
             return self._native
         except AttributeError:
-            object.__setattr__(self, "_native", self._native_options())
+            object.__setattr__(self, "_native", self._native_terms(None, None))
             return self._native
 
     def _written(self) -> dict[str, Any]:
@@ -154,8 +159,11 @@ class CircuitBreakerConfig(_Converted):
         """Take over what `_written` wrote."""
         return dataclasses.replace(self, **{name: written[name] for name in _WRITTEN})
 
-    def _native_options(self) -> BreakerOptions:
-        return BreakerOptions(
+    def _native_terms(self, clock: object, listener: BreakerListener | None) -> BreakerTerms:
+        return BreakerTerms(
+            self,
+            clock,
+            listener,
             failure_ratio=_fraction("failure_ratio", self.failure_ratio),
             min_throughput=self.min_throughput,
             sampling_duration=self.sampling_duration,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -105,15 +105,15 @@ class CircuitBreakerRegistry:
 
     __slots__ = (
         "__weakref__",
-        "_clock",
         "_config",
         "_dropped",
-        "_listener",
         "_live",
         "_max_keys",
         "_name",
         "_ring",
         "_shared",
+        "_subscribers",
+        "_terms",
     )
 
     def __init__(
@@ -145,8 +145,8 @@ class CircuitBreakerRegistry:
         self._config = config
         self._max_keys = max_keys
         self._name = name
-        self._clock = clock
-        self._listener = listener
+        self._terms = config._terms(clock, listener)
+        self._subscribers: tuple[BreakerListener, ...] = ()
         self._live: dict[Key, CircuitBreaker] = {}
         # Every live key once, but for one that a thread is looking at; the left end is the clock's hand.
         self._ring: deque[Key] = deque()
@@ -206,15 +206,29 @@ class CircuitBreakerRegistry:
     def _add(self, key: Key) -> CircuitBreaker:
         shown = key if isinstance(key, str) else repr(key)
         name = f"{self._name}[{shown}]" if self._name else shown
-        made = CircuitBreaker._under(
-            (key, self._shared), self._config, name=name, clock=self._clock, listener=self._listener
-        )
+        made = CircuitBreaker._under((key, self._shared), self._terms, name=name)
         # Where two threads make one, the first to come here keeps it: the other's has admitted nothing.
         breaker = self._live.setdefault(key, made)
         if breaker is made:
+            for listener in self._subscribers:
+                breaker._subscribe(listener)
             self._ring.append(key)
             self._drop_idle()
         return breaker
+
+    def _subscribe(self, listener: BreakerListener) -> Callable[[], None]:
+        """Tell `listener` of the changes of all breakers as well, until what is returned is called."""
+        # Noted first: a breaker that is made meanwhile is met here or looks there, or both, which is once.
+        self._subscribers = (*self._subscribers, listener)
+        for breaker in list(self._live.values()):
+            breaker._subscribe(listener)
+
+        def undo() -> None:
+            self._subscribers = tuple(known for known in self._subscribers if known != listener)
+            for breaker in list(self._live.values()):
+                breaker._unsubscribe(listener)
+
+        return undo
 
     def _drop_idle(self) -> None:
         for _ in range(_LOOKS):

@@ -11,12 +11,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from sluicegate._breaker_config import CircuitBreakerConfig
 from sluicegate._calls import is_coroutine_function, refuse_generator_function
 from sluicegate._errors import CircuitIsolatedError, CircuitOpenError
 from sluicegate._events import STATES, BreakerListener, CircuitState, breaker_event, notify
-from sluicegate._native import BreakerGate, BreakerPermit, BreakerTrip, SharedBreakers
+from sluicegate._native import BreakerGate, BreakerPermit, BreakerTerms, BreakerTrip, SharedBreakers
 from sluicegate._native import CircuitBreaker as NativeCircuitBreaker
 from sluicegate._shared import Shared, adopt_config, canonical, prepare
 from sluicegate._tailor import Wrapper
@@ -61,6 +62,12 @@ async def guarded($parameters):
 )
 
 _log = logging.getLogger("sluicegate")
+
+_reasons: WeakKeyDictionary[CircuitBreaker, str | None] = WeakKeyDictionary()
+"""Why breakers were isolated when they last were: few are, and so it is no field of each."""
+
+_subscribers: WeakKeyDictionary[CircuitBreaker, tuple[BreakerListener, ...]] = WeakKeyDictionary()
+"""Who hears of a breaker's changes besides its own listener."""
 
 _blocks: ContextVar[tuple[tuple[CircuitBreaker, BreakerPermit], ...]] = ContextVar("sluicegate_blocks")
 """The `with` blocks around the running code: a breaker is shared, so it cannot keep them itself."""
@@ -154,18 +161,12 @@ class CircuitBreaker(NativeCircuitBreaker):
 
     __slots__ = (
         "__weakref__",
-        "_config",
         "_last_failure",
-        "_listener",
         "_name",
-        "_reason",
     )
 
-    _config: CircuitBreakerConfig
     _last_failure: BaseException | None
-    _listener: BreakerListener | None
     _name: str
-    _reason: str | None
 
     def __new__(
         cls,
@@ -187,32 +188,28 @@ class CircuitBreaker(NativeCircuitBreaker):
         found = adopt_config(path, "breaker") if adopt and path is not None else None
         config = config if found is None else config._adopting(found)
         place = None if path is None else (path, canonical(config._written()))
-        self = super().__new__(cls, config._convert(), clock, place)
-        self._set_up(config, name, listener)
+        self = super().__new__(cls, config._terms(clock, listener), place)
+        self._set_up(name)
         return self
 
     @classmethod
     def _under(
         cls,
         place: tuple[Any, SharedBreakers | None],
-        config: CircuitBreakerConfig,
+        terms: BreakerTerms,
         *,
         name: str,
-        clock: Clock | None,
-        listener: BreakerListener | None,
     ) -> Self:
         """Build the breaker of a registry's key."""
         key, breakers = place
-        self = super().__new__(cls, config._convert(), clock, None if breakers is None else (breakers, key))
-        self._set_up(config, name, listener)
+        self = super().__new__(cls, terms, None if breakers is None else (breakers, key))
+        self._set_up(name)
         return self
 
-    def _set_up(self, config: CircuitBreakerConfig, name: str, listener: BreakerListener | None) -> None:
-        self._config = config
+    def _set_up(self, name: str) -> None:
+        config = self._config
         self._name = name
-        self._listener = listener
         self._last_failure = None
-        self._reason = None
         if config.state_provider is not None:
             config.state_provider._attach(self)
         if config.manual_control is not None:
@@ -249,7 +246,7 @@ class CircuitBreaker(NativeCircuitBreaker):
 
     def isolate(self, reason: str | None = None) -> None:
         """Refuse every call with `CircuitIsolatedError`, which carries `reason`, until `reset`."""
-        self._reason = reason
+        _reasons[self] = reason
         self._isolate()
 
     def reset(self) -> None:
@@ -323,8 +320,27 @@ class CircuitBreaker(NativeCircuitBreaker):
             self._choose_break(trip, self._config.break_duration_generator)
         if STATES[to_state] is CircuitState.CLOSED:
             self._last_failure = None
+        listeners = _subscribers.get(self, ())
         if self._listener is not None:
-            notify(self._listener, breaker_event(self, STATES[from_state], STATES[to_state], at))
+            listeners = (self._listener, *listeners)
+        if listeners:
+            event = breaker_event(self, STATES[from_state], STATES[to_state], at)
+            for listener in listeners:
+                notify(listener, event)
+
+    def _subscribe(self, listener: BreakerListener) -> Callable[[], None]:
+        """Tell `listener` of changes as well, once of each, until what is returned is called."""
+        known = _subscribers.get(self, ())
+        if listener not in known:
+            _subscribers[self] = (*known, listener)
+        return functools.partial(self._unsubscribe, listener)
+
+    def _unsubscribe(self, listener: BreakerListener) -> None:
+        left = tuple(known for known in _subscribers.get(self, ()) if known != listener)
+        if left:
+            _subscribers[self] = left
+        else:
+            _subscribers.pop(self, None)
 
     def _choose_break(self, trip: BreakerTrip, generator: Callable[[int], Any]) -> None:
         try:
@@ -336,12 +352,13 @@ class CircuitBreaker(NativeCircuitBreaker):
         """Build the error of a refusal; called by the native part."""
         refused_by = STATES[state]
         if refused_by is CircuitState.ISOLATED:
+            reason = _reasons.get(self)
             return CircuitIsolatedError(
-                f"circuit breaker {self._name!r} is isolated" + (f": {self._reason}" if self._reason else ""),
+                f"circuit breaker {self._name!r} is isolated" + (f": {reason}" if reason else ""),
                 policy=self._name,
                 state=refused_by,
                 last_failure=self._last_failure,
-                reason=self._reason,
+                reason=reason,
             )
         return CircuitOpenError(
             f"circuit breaker {self._name!r} is open",

@@ -8,14 +8,17 @@ from typing import Any, ParamSpec, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import disjoint_base
 
+from sluicegate._breaker_config import CircuitBreakerConfig
+from sluicegate._events import BreakerListener
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 __all__ = [
     "Acquire",
     "BreakerGate",
-    "BreakerOptions",
     "BreakerPermit",
+    "BreakerTerms",
     "BreakerTrip",
     "CallFloor",
     "CircuitBreaker",
@@ -68,11 +71,14 @@ class BreakerGate:
     def __setitem__(self, admitted: BreakerPermit | int, result: object, /) -> None: ...
 
 @final
-class BreakerOptions:
-    """A breaker's options in the core's own units, shared by the breakers of one config."""
+class BreakerTerms:
+    """What breakers of one config have in common: its options in the core's own units, clock and listener."""
 
     def __new__(
         cls,
+        config: CircuitBreakerConfig,
+        clock: object,
+        listener: BreakerListener | None,
         *,
         failure_ratio: tuple[int, int],
         min_throughput: int,
@@ -129,10 +135,13 @@ class CircuitBreaker:
 
     def __new__(
         cls,
-        options: BreakerOptions,
-        clock: object,
+        terms: BreakerTerms,
         shared: tuple[Path, bytes] | tuple[SharedBreakers, _Key] | None = None,
     ) -> Self: ...
+    @property
+    def _config(self) -> CircuitBreakerConfig: ...
+    @property
+    def _listener(self) -> BreakerListener | None: ...
     @property
     def _is_shared(self) -> bool: ...
     def call(self, func: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...

@@ -13,7 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 from sluicegate._breaker_registry import CircuitBreakerRegistry
 from sluicegate._circuit_breaker import CircuitBreaker
 from sluicegate._errors import ConfigurationError
-from sluicegate._events import BreakerEvent, BreakerListener, CircuitState
+from sluicegate._events import BreakerEvent, CircuitState
 from sluicegate._pipeline import Pipeline
 from sluicegate.integrations._readings import COUNTERS, LEVELS, totals
 from sluicegate.policies import Policy, PolicyEvent
@@ -117,28 +117,11 @@ class Instrumentation:
     def _listen(self, thing: CircuitBreaker | CircuitBreakerRegistry) -> None:
         """Hear of the changes of a breaker, or of all breakers of a registry, after its own listener."""
         name = thing.name
-        watching = True
 
-        def chain(inner: BreakerListener | None) -> BreakerListener:
-            def listener(event: BreakerEvent) -> None:
-                if watching:
-                    self._changed(name, event)
-                if inner is not None:
-                    inner(event)
+        def heard(event: BreakerEvent) -> None:
+            self._changed(name, event)
 
-            return listener
-
-        thing._listener = chain(thing._listener)
-        if isinstance(thing, CircuitBreakerRegistry):
-            for key in tuple(thing):
-                breaker = thing[key]
-                breaker._listener = chain(breaker._listener)
-
-        def undo() -> None:
-            nonlocal watching
-            watching = False
-
-        self._undo.append(undo)
+        self._undo.append(thing._subscribe(heard))
 
     def _heard(self, event: PolicyEvent) -> None:
         attributes = _attributes(event.policy.name)

@@ -113,6 +113,23 @@ def test_listeners_hear_of_every_breaker(clock):
     ]
 
 
+def test_who_subscribes_hears_once_of_every_breaker_until_they_leave(clock):
+    heard, others = [], []
+    registry = CircuitBreakerRegistry(CONFIG, clock=clock)
+    before = registry["before"]
+    leave = registry._subscribe(heard.append)
+    registry._subscribe(others.append)
+    for breaker in (before, registry["after"]):
+        breaker.isolate()
+    assert [event.breaker.name for event in heard] == ["before", "after"]
+    leave()
+    for breaker in (before, registry["last"]):
+        breaker.reset()
+        breaker.isolate()
+    assert len(heard) == 2
+    assert len(others) == 5
+
+
 @pytest.mark.parametrize("max_keys", [0, -1, 1.5, True, "many"])
 def test_a_number_of_keys_that_makes_no_sense_is_refused(max_keys):
     with pytest.raises(ConfigurationError) as raised:

@@ -7,7 +7,8 @@ import weakref
 import pytest
 import trio
 
-from sluicegate import CircuitBreaker, CircuitState
+from sluicegate import CircuitBreaker, CircuitBreakerConfig, CircuitIsolatedError, CircuitState
+from sluicegate.testing import ManualClock
 
 
 class OddError(Exception):
@@ -128,6 +129,66 @@ def test_an_event_says_what_changed_and_when(build, clock):
     (event,) = seen
     assert (event.kind, event.breaker, event.at) == ("isolated", breaker, 7.0)
     assert (event.from_state, event.to_state) == (CircuitState.CLOSED, CircuitState.ISOLATED)
+
+
+def test_breakers_of_one_config_have_each_their_own_clock_and_listener(clock):
+    config, heard = CircuitBreakerConfig(break_duration=5.0), []
+    later = ManualClock(start=100.0)
+    told = CircuitBreaker(config, clock=clock, listener=heard.append)
+    other = CircuitBreaker(config, clock=later, listener=lambda event: heard.append("other"))
+    plain = CircuitBreaker(config)
+    for breaker in (told, other, plain):
+        breaker.isolate()
+        assert breaker.config is config
+    assert [event if event == "other" else (event.breaker, event.at) for event in heard] == [
+        (told, 0.0),
+        "other",
+    ]
+    later.advance(2.0)
+    assert (other.snapshot().time_in_state, told.snapshot().time_in_state) == (2.0, 0.0)
+
+
+def test_a_breaker_that_its_own_listener_refers_to_is_collected():
+    class Owner:
+        def __init__(self):
+            self.breaker = CircuitBreaker(CircuitBreakerConfig(), listener=self.listen)
+
+        def listen(self, event):
+            pytest.fail("nothing changes")
+
+    owner = Owner()
+    seen = weakref.ref(owner.breaker)
+    del owner
+    gc.collect()
+    assert seen() is None
+
+
+def test_who_subscribes_hears_after_the_listener_until_they_leave(build):
+    heard = []
+    breaker = build(listener=lambda event: heard.append("own"))
+    leave = [breaker._subscribe(listener) for listener in (heard.append, heard.append, heard.extend)]
+    breaker._unsubscribe(heard.extend)
+    breaker.isolate()
+    assert [event if event == "own" else event.kind for event in heard] == ["own", "isolated"]
+    for _ in range(2):
+        leave[0]()
+    breaker.reset()
+    assert heard[2:] == ["own"]
+
+
+def test_an_isolation_without_a_reason_does_not_tell_the_last_one(build):
+    breaker = build()
+    told = []
+    for reason in ("maintenance", None):
+        breaker.isolate(reason)
+        with pytest.raises(CircuitIsolatedError) as refused:
+            breaker.call(print)
+        told.append((refused.value.reason, str(refused.value)))
+        breaker.reset()
+    assert told == [
+        ("maintenance", "circuit breaker 'far' is isolated: maintenance"),
+        (None, "circuit breaker 'far' is isolated"),
+    ]
 
 
 @pytest.mark.parametrize("answer", [-1.0, float("nan"), "soon", None, OddError("the generator")])

@@ -81,7 +81,7 @@ impl DroppedBreakers {
 
 impl CircuitBreaker {
     fn is_idle(&self) -> bool {
-        self.core().is_idle(self.clock.now())
+        self.core().is_idle(self.clock().now())
     }
 
     fn totals(&self) -> [u64; TOTALS] {

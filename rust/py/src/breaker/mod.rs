@@ -2,15 +2,15 @@
 
 mod dropped;
 mod gate;
-mod options;
 mod permit;
 mod shared;
+mod terms;
 
 pub(crate) use dropped::DroppedBreakers;
 pub(crate) use gate::BreakerGate;
-pub(crate) use options::BreakerOptions;
 pub(crate) use permit::BreakerPermit;
 pub(crate) use shared::SharedBreakers;
+pub(crate) use terms::BreakerTerms;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -50,15 +50,19 @@ impl BreakerTrip {
 /// `_changed`, `_refusal`, `_call_later`, `_await_later` and `_await_now`.
 #[pyclass(frozen, subclass, module = "sluicegate._native")]
 pub(crate) struct CircuitBreaker {
-    options: Py<BreakerOptions>,
-    clock: Clock,
+    terms: Py<BreakerTerms>,
     state: State,
 }
 
 impl CircuitBreaker {
     #[inline]
     fn core(&self) -> Breaker<'_> {
-        Breaker::new(&self.options.get().core, self.state.get())
+        Breaker::new(&self.terms.get().core, self.state.get())
+    }
+
+    #[inline]
+    fn clock(&self) -> &Clock {
+        &self.terms.get().clock
     }
 
     fn ignore(&self, permit: &Permit) {
@@ -70,7 +74,7 @@ impl CircuitBreaker {
     /// Enters, and has what that changed reported; gives a permit or why there is none.
     fn enter(slf: &Bound<'_, Self>) -> PyResult<Result<Permit, Refusal>> {
         let this = slf.get();
-        let entry = this.core().enter(this.clock.now());
+        let entry = this.core().enter(this.clock().now());
         let reported = entry.change.map_or(Ok(()), |change| Self::report(slf, change));
         if let Err(error) = reported {
             if let Ok(permit) = &entry.verdict {
@@ -101,7 +105,7 @@ impl CircuitBreaker {
     /// Settles a call that ended with a result.
     #[inline]
     fn succeed(slf: &Bound<'_, Self>, permit: &Permit, result: &Bound<'_, PyAny>) -> PyResult<()> {
-        match slf.get().options.get().outcome_of_result(result) {
+        match slf.get().terms.get().outcome_of_result(result) {
             Ok(outcome) => Self::conclude(slf, permit, outcome, None),
             Err(error) => {
                 slf.get().ignore(permit);
@@ -112,7 +116,7 @@ impl CircuitBreaker {
 
     /// Settles a call that raised `error`; an error of its own is what a predicate raised.
     fn fail(slf: &Bound<'_, Self>, permit: &Permit, error: &Bound<'_, PyAny>) -> PyResult<()> {
-        let concluded = match slf.get().options.get().outcome_of_error(error) {
+        let concluded = match slf.get().terms.get().outcome_of_error(error) {
             Ok(outcome) => Self::conclude(slf, permit, outcome, Some(error)),
             Err(raised) => {
                 slf.get().ignore(permit);
@@ -138,7 +142,7 @@ impl CircuitBreaker {
         }
         let core = this.core();
         let is_tick_enough = core.tolerates(permit, outcome, MonotonicClock::TICK);
-        let now = if is_tick_enough { this.clock.tick() } else { this.clock.now() };
+        let now = if is_tick_enough { this.clock().tick() } else { this.clock().now() };
         match core.settle(permit, outcome, now) {
             Some(change) => Self::report(slf, change),
             None => Ok(()),
@@ -147,7 +151,7 @@ impl CircuitBreaker {
 
     fn force(slf: &Bound<'_, Self>, to: CircuitState) -> PyResult<()> {
         let this = slf.get();
-        match this.core().force(to, this.clock.now()) {
+        match this.core().force(to, this.clock().now()) {
             Some(change) => Self::report(slf, change),
             None => Ok(()),
         }
@@ -157,18 +161,28 @@ impl CircuitBreaker {
 #[pymethods]
 impl CircuitBreaker {
     #[new]
-    #[pyo3(signature = (options, clock, shared = None))]
+    #[pyo3(signature = (terms, shared = None))]
     fn new(
         py: Python<'_>,
-        options: Py<BreakerOptions>,
-        clock: Option<&Bound<'_, PyAny>>,
+        terms: Py<BreakerTerms>,
         shared: Option<StatePlace<'_>>,
     ) -> PyResult<Self> {
-        let clock = Clock::from_argument(clock)?;
+        let BreakerTerms { core, clock, .. } = terms.get();
         let shared = shared.map(|place| place.state(py, clock.now())).transpose()?.flatten();
-        let alone = || State::alone(&options.get().core, clock.now());
-        let state = shared.unwrap_or_else(alone);
-        Ok(Self { options, clock, state })
+        let state = shared.unwrap_or_else(|| State::alone(core, clock.now()));
+        Ok(Self { terms, state })
+    }
+
+    /// The config that it was built from.
+    #[getter]
+    fn _config(&self, py: Python<'_>) -> Py<PyAny> {
+        self.terms.get().config.clone_ref(py)
+    }
+
+    /// Who is told of its changes of state.
+    #[getter]
+    fn _listener(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.terms.get().listener.as_ref().map(|listener| listener.clone_ref(py))
     }
 
     /// Whether other processes see its state as well.
@@ -294,15 +308,15 @@ impl CircuitBreaker {
     /// Seconds until a call may be let in; None where no clock will tell.
     #[getter]
     fn retry_after(&self) -> Option<f64> {
-        self.core().retry_after(self.clock.now()).map(seconds)
+        self.core().retry_after(self.clock().now()).map(seconds)
     }
 
     fn _state(&self) -> u8 {
-        self.core().state(self.clock.now()) as u8
+        self.core().state(self.clock().now()) as u8
     }
 
     fn _snapshot(&self) -> (u8, f64, [u64; 10]) {
-        let figures = self.core().snapshot(self.clock.now());
+        let figures = self.core().snapshot(self.clock().now());
         let counts = [
             figures.throughput,
             figures.failures,
@@ -343,7 +357,7 @@ impl CircuitBreaker {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.options)
+        visit.call(&self.terms)
     }
 }
 

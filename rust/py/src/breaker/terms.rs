@@ -1,4 +1,4 @@
-//! A breaker's options, converted once and shared by every breaker built from one config.
+//! What breakers of one config have in common, converted once and held once.
 
 use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -8,6 +8,7 @@ use sluicegate_core::breaker::{
     BreakerConfig, BreakerOptions as CoreOptions, Outcome, Ratio, Sampling,
 };
 
+use crate::clock::Clock;
 use crate::convert::nanos_from_seconds;
 use crate::errors::configuration_error;
 
@@ -50,16 +51,20 @@ impl Matcher {
     }
 }
 
-/// The options of a breaker in the core's own units.
+/// The options of breakers in the core's own units, the config they come from, the clock that the
+/// breakers read and who listens to them.
 #[pyclass(frozen, module = "sluicegate._native")]
-pub(crate) struct BreakerOptions {
+pub(crate) struct BreakerTerms {
     pub(super) core: BreakerConfig,
+    pub(super) clock: Clock,
+    pub(super) config: Py<PyAny>,
+    pub(super) listener: Option<Py<PyAny>>,
     handle: Matcher,
     ignore: Matcher,
     handle_result: Option<Py<PyAny>>,
 }
 
-impl BreakerOptions {
+impl BreakerTerms {
     /// Says what an exception means; one that is no `Exception` (a cancellation, an exit) means
     /// nothing.
     pub(super) fn outcome_of_error(&self, error: &Bound<'_, PyAny>) -> PyResult<Outcome> {
@@ -79,16 +84,18 @@ impl BreakerOptions {
 }
 
 #[pymethods]
-impl BreakerOptions {
+impl BreakerTerms {
     #[new]
     #[pyo3(signature = (
-        *, failure_ratio, min_throughput, sampling_duration, sampling_count, consecutive_failures,
+        config, clock, listener, *, failure_ratio, min_throughput, sampling_duration, sampling_count, consecutive_failures,
         slow_call_duration, slow_call_ratio, break_duration, half_open_max_calls, probe_timeout,
         handle, ignore, handle_result
     ))]
     #[expect(clippy::too_many_arguments, reason = "by keyword; the config's fields, one for one")]
     fn new(
-        py: Python<'_>,
+        config: &Bound<'_, PyAny>,
+        clock: Option<&Bound<'_, PyAny>>,
+        listener: Option<Py<PyAny>>,
         failure_ratio: (u64, u64),
         min_throughput: u64,
         sampling_duration: &Bound<'_, PyAny>,
@@ -103,6 +110,8 @@ impl BreakerOptions {
         ignore: &Bound<'_, PyAny>,
         handle_result: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
+        let py = config.py();
+        let clock = Clock::from_argument(clock)?;
         let invalid = |field: &str| {
             configuration_error(py, format!("{field} makes no sense"), field, py.None())
         };
@@ -127,10 +136,13 @@ impl BreakerOptions {
         })
         .map_err(|error| invalid(error.0))?;
         let (handle, ignore) = (Matcher::new(handle), Matcher::new(ignore));
-        Ok(Self { core, handle, ignore, handle_result })
+        let config = config.clone().unbind();
+        Ok(Self { core, clock, config, listener, handle, ignore, handle_result })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.config)?;
+        visit.call(&self.listener)?;
         self.handle.traverse(&visit)?;
         self.ignore.traverse(&visit)?;
         visit.call(&self.handle_result)
