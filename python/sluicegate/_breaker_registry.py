@@ -69,7 +69,7 @@ class CircuitBreakerRegistry:
 
     A key is a str, bytes, an int, or a tuple of these; a str equals the bytes of its UTF-8. Safe for threads:
     no lock is held at all, each step is one. A lookup costs about three calls of a Python function, and a
-    breaker some 850 bytes, its place in the registry included. The eviction follows the CLOCK algorithm
+    breaker some 800 bytes, its place in the registry included. The eviction follows the CLOCK algorithm
     (Corbató, 1968), where an empty window stands for the mark of disuse.
 
     Args:

@@ -173,6 +173,17 @@ def test_a_count_window_holds_the_last_results(build):
     assert (breaker.snapshot().throughput, breaker.snapshot().failure_ratio) == (10, 0.3)
 
 
+@pytest.mark.parametrize("size", [1_792, 1_793, 2_048])
+def test_the_longest_count_windows_have_a_place_for_each_result(build, size):
+    breaker = build(sampling_count=size, min_throughput=size, failure_ratio=1.0)
+    breaker.succeed()
+    breaker.fail(size - 1)
+    assert breaker.state is CircuitState.CLOSED
+    assert (breaker.snapshot().throughput, breaker.snapshot().failures) == (size, size - 1)
+    breaker.fail()
+    assert breaker.state is CircuitState.OPEN
+
+
 def test_a_count_window_trips_and_forgets_nothing_by_time(build, clock):
     breaker = build(sampling_count=10)
     breaker.fail(9)
