@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sluicegate._breaker_control import CircuitBreakerManualControl, CircuitBreakerStateProvider
 from sluicegate._durations import Duration, seconds
 from sluicegate._errors import ConfigurationError
-from sluicegate._native import BreakerTerms
+from sluicegate._native import BreakerOptions, BreakerTerms
 
 if TYPE_CHECKING:
     from sluicegate._events import BreakerListener
@@ -30,8 +31,10 @@ Failures = type[BaseException] | tuple[type[BaseException], ...] | Callable[[Bas
 class _Converted:
     """Keeps what a config was converted to beside its fields, so that copies and pickles leave it behind."""
 
-    __slots__ = ("_native",)
-    _native: BreakerTerms
+    __slots__ = ("_native", "_shared_terms")
+    _native: BreakerOptions
+    # Weak, since the terms hold the config, which would keep itself alive.
+    _shared_terms: weakref.ref[BreakerTerms]
 
 
 _WRITTEN = (
@@ -138,16 +141,25 @@ class CircuitBreakerConfig(_Converted):
             _check_callable(name, getattr(self, name))
         _check_kind("state_provider", self.state_provider, CircuitBreakerStateProvider)
         _check_kind("manual_control", self.manual_control, CircuitBreakerManualControl)
-        self._terms()
+        self._convert()
 
     def _terms(self, clock: object = None, listener: BreakerListener | None = None) -> BreakerTerms:
-        """Return what its breakers have in common, made once where that is the config alone."""
+        """Return what its breakers have in common, one for all that live where that is the config alone."""
         if clock is not None or listener is not None:
-            return self._native_terms(clock, listener)
+            return BreakerTerms(self._convert(), self, clock, listener)
+        shared = getattr(self, "_shared_terms", None)
+        terms = None if shared is None else shared()
+        if terms is None:
+            terms = BreakerTerms(self._convert(), self, None, None)
+            object.__setattr__(self, "_shared_terms", weakref.ref(terms))
+        return terms
+
+    def _convert(self) -> BreakerOptions:
+        """Return the native options, made once for all breakers of this config."""
         try:
             return self._native
         except AttributeError:
-            object.__setattr__(self, "_native", self._native_terms(None, None))
+            object.__setattr__(self, "_native", self._native_options())
             return self._native
 
     def _written(self) -> dict[str, Any]:
@@ -159,11 +171,8 @@ class CircuitBreakerConfig(_Converted):
         """Take over what `_written` wrote."""
         return dataclasses.replace(self, **{name: written[name] for name in _WRITTEN})
 
-    def _native_terms(self, clock: object, listener: BreakerListener | None) -> BreakerTerms:
-        return BreakerTerms(
-            self,
-            clock,
-            listener,
+    def _native_options(self) -> BreakerOptions:
+        return BreakerOptions(
             failure_ratio=_fraction("failure_ratio", self.failure_ratio),
             min_throughput=self.min_throughput,
             sampling_duration=self.sampling_duration,

@@ -63,8 +63,8 @@ async def guarded($parameters):
 
 _log = logging.getLogger("sluicegate")
 
-_reasons: WeakKeyDictionary[CircuitBreaker, str | None] = WeakKeyDictionary()
-"""Why breakers were isolated when they last were: few are, and so it is no field of each."""
+_reasons: WeakKeyDictionary[CircuitBreaker, str] = WeakKeyDictionary()
+"""Why breakers are isolated: few are, and so it is no field of each."""
 
 _subscribers: WeakKeyDictionary[CircuitBreaker, tuple[BreakerListener, ...]] = WeakKeyDictionary()
 """Who hears of a breaker's changes besides its own listener."""
@@ -246,12 +246,17 @@ class CircuitBreaker(NativeCircuitBreaker):
 
     def isolate(self, reason: str | None = None) -> None:
         """Refuse every call with `CircuitIsolatedError`, which carries `reason`, until `reset`."""
-        _reasons[self] = reason
+        if reason is None:
+            _reasons.pop(self, None)
+        else:
+            _reasons[self] = reason
         self._isolate()
 
     def reset(self) -> None:
         """Close it, whatever state it is in, and forget its window and its last failure; totals stay."""
         self._last_failure = None
+        # Before it closes: a listener that hears of it may isolate it anew.
+        _reasons.pop(self, None)
         self._reset()
 
     def __call__(self, func: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -17,6 +17,7 @@ _R = TypeVar("_R")
 __all__ = [
     "Acquire",
     "BreakerGate",
+    "BreakerOptions",
     "BreakerPermit",
     "BreakerTerms",
     "BreakerTrip",
@@ -72,13 +73,22 @@ class BreakerGate:
 
 @final
 class BreakerTerms:
-    """What breakers of one config have in common: its options in the core's own units, clock and listener."""
+    """What breakers of one config have in common: its options, the config itself, clock and listener."""
 
     def __new__(
         cls,
+        options: BreakerOptions,
         config: CircuitBreakerConfig,
         clock: object,
         listener: BreakerListener | None,
+    ) -> Self: ...
+
+@final
+class BreakerOptions:
+    """A breaker's options in the core's own units, shared by the breakers of one config."""
+
+    def __new__(
+        cls,
         *,
         failure_ratio: tuple[int, int],
         min_throughput: int,

@@ -28,6 +28,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<clock::MonotonicClock>()?;
     module.add_class::<clock::ManualClock>()?;
     module.add_class::<breaker::BreakerGate>()?;
+    module.add_class::<breaker::BreakerOptions>()?;
     module.add_class::<breaker::BreakerPermit>()?;
     module.add_class::<breaker::BreakerTerms>()?;
     module.add_class::<breaker::BreakerTrip>()?;

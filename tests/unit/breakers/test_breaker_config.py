@@ -2,8 +2,10 @@
 
 import copy
 import dataclasses
+import gc
 import math
 import pickle
+import weakref
 from datetime import timedelta
 
 import pytest
@@ -144,3 +146,29 @@ def test_one_config_serves_many_breakers(clock):
 def test_a_clock_that_is_none_of_ours_is_a_type_error():
     with pytest.raises(TypeError, match="clock"):
         CircuitBreaker(clock=object())
+
+
+def test_breakers_of_the_config_alone_share_their_terms_while_one_lives():
+    config = CircuitBreakerConfig()
+    first = CircuitBreaker(config)
+    assert config._terms() is config._terms()
+    gone = weakref.ref(config._terms())
+    del first
+    assert gone() is None
+    assert CircuitBreaker(config).config is config
+
+
+def test_a_config_needs_no_collector_to_die():
+    class Predicate:
+        def __call__(self, error):
+            return True
+
+    predicate = Predicate()
+    gone = weakref.ref(predicate)
+    gc.disable()
+    try:
+        CircuitBreaker(handle=predicate)
+        del predicate
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from sluicegate import CircuitBreaker, CircuitBreakerConfig, CircuitIsolatedError, CircuitState
+from sluicegate._circuit_breaker import _reasons
 from sluicegate.testing import ManualClock
 
 
@@ -189,6 +190,31 @@ def test_an_isolation_without_a_reason_does_not_tell_the_last_one(build):
         ("maintenance", "circuit breaker 'far' is isolated: maintenance"),
         (None, "circuit breaker 'far' is isolated"),
     ]
+
+
+def test_a_listener_may_isolate_what_was_just_reset(build):
+    def isolate_again(event):
+        if event.kind == "closed":
+            breaker.isolate("not yet")
+
+    breaker = build(listener=isolate_again)
+    breaker.isolate("maintenance")
+    breaker.reset()
+    assert breaker.rejection().reason == "not yet"
+
+
+def test_a_reason_is_forgotten_with_the_reset_and_with_the_breaker(build):
+    gc.collect()
+    known = len(_reasons)
+    breaker = build()
+    breaker.isolate("maintenance")
+    assert len(_reasons) == known + 1
+    breaker.reset()
+    assert len(_reasons) == known
+    breaker.isolate("maintenance")
+    del breaker
+    gc.collect()
+    assert len(_reasons) == known
 
 
 @pytest.mark.parametrize("answer", [-1.0, float("nan"), "soon", None, OddError("the generator")])

@@ -2,12 +2,14 @@
 
 mod dropped;
 mod gate;
+mod options;
 mod permit;
 mod shared;
 mod terms;
 
 pub(crate) use dropped::DroppedBreakers;
 pub(crate) use gate::BreakerGate;
+pub(crate) use options::BreakerOptions;
 pub(crate) use permit::BreakerPermit;
 pub(crate) use shared::SharedBreakers;
 pub(crate) use terms::BreakerTerms;
@@ -56,8 +58,13 @@ pub(crate) struct CircuitBreaker {
 
 impl CircuitBreaker {
     #[inline]
+    fn options(&self) -> &BreakerOptions {
+        self.terms.get().options.get()
+    }
+
+    #[inline]
     fn core(&self) -> Breaker<'_> {
-        Breaker::new(&self.terms.get().core, self.state.get())
+        Breaker::new(&self.options().core, self.state.get())
     }
 
     #[inline]
@@ -105,7 +112,7 @@ impl CircuitBreaker {
     /// Settles a call that ended with a result.
     #[inline]
     fn succeed(slf: &Bound<'_, Self>, permit: &Permit, result: &Bound<'_, PyAny>) -> PyResult<()> {
-        match slf.get().terms.get().outcome_of_result(result) {
+        match slf.get().options().outcome_of_result(result) {
             Ok(outcome) => Self::conclude(slf, permit, outcome, None),
             Err(error) => {
                 slf.get().ignore(permit);
@@ -116,7 +123,7 @@ impl CircuitBreaker {
 
     /// Settles a call that raised `error`; an error of its own is what a predicate raised.
     fn fail(slf: &Bound<'_, Self>, permit: &Permit, error: &Bound<'_, PyAny>) -> PyResult<()> {
-        let concluded = match slf.get().terms.get().outcome_of_error(error) {
+        let concluded = match slf.get().options().outcome_of_error(error) {
             Ok(outcome) => Self::conclude(slf, permit, outcome, Some(error)),
             Err(raised) => {
                 slf.get().ignore(permit);
@@ -167,9 +174,9 @@ impl CircuitBreaker {
         terms: Py<BreakerTerms>,
         shared: Option<StatePlace<'_>>,
     ) -> PyResult<Self> {
-        let BreakerTerms { core, clock, .. } = terms.get();
+        let BreakerTerms { options, clock, .. } = terms.get();
         let shared = shared.map(|place| place.state(py, clock.now())).transpose()?.flatten();
-        let state = shared.unwrap_or_else(|| State::alone(core, clock.now()));
+        let state = shared.unwrap_or_else(|| State::alone(&options.get().core, clock.now()));
         Ok(Self { terms, state })
     }
 

@@ -1,150 +1,39 @@
-//! What breakers of one config have in common, converted once and held once.
+//! What breakers of one config have in common, held once.
 
-use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyTuple, PyTupleMethods, PyType};
-use sluicegate_core::breaker::{
-    BreakerConfig, BreakerOptions as CoreOptions, Outcome, Ratio, Sampling,
-};
 
+use super::BreakerOptions;
 use crate::clock::Clock;
-use crate::convert::nanos_from_seconds;
-use crate::errors::configuration_error;
 
-/// Which exceptions a user meant: types, or a predicate.
-enum Matcher {
-    Nothing,
-    Everything,
-    Types(Py<PyAny>),
-    Predicate(Py<PyAny>),
-}
-
-impl Matcher {
-    fn new(given: &Bound<'_, PyAny>) -> Self {
-        let py = given.py();
-        if given.cast::<PyTuple>().is_ok_and(PyTupleMethods::is_empty) {
-            Self::Nothing
-        } else if given.is(py.get_type::<PyException>()) {
-            Self::Everything
-        } else if given.is_instance_of::<PyType>() || given.is_instance_of::<PyTuple>() {
-            Self::Types(given.clone().unbind())
-        } else {
-            Self::Predicate(given.clone().unbind())
-        }
-    }
-
-    fn matches(&self, error: &Bound<'_, PyAny>) -> PyResult<bool> {
-        match self {
-            Self::Nothing => Ok(false),
-            Self::Everything => Ok(true),
-            Self::Types(types) => error.is_instance(types.bind(error.py())),
-            Self::Predicate(predicate) => predicate.bind(error.py()).call1((error,))?.is_truthy(),
-        }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::Nothing | Self::Everything => Ok(()),
-            Self::Types(given) | Self::Predicate(given) => visit.call(given),
-        }
-    }
-}
-
-/// The options of breakers in the core's own units, the config they come from, the clock that the
-/// breakers read and who listens to them.
-#[pyclass(frozen, module = "sluicegate._native")]
+/// The options of breakers, the config they come from, the clock that the breakers read and who
+/// listens to them.
+///
+/// Apart from the options, which a config keeps: it refers to its terms but weakly, or it would keep
+/// itself alive.
+#[pyclass(frozen, weakref, module = "sluicegate._native")]
 pub(crate) struct BreakerTerms {
-    pub(super) core: BreakerConfig,
+    pub(super) options: Py<BreakerOptions>,
     pub(super) clock: Clock,
     pub(super) config: Py<PyAny>,
     pub(super) listener: Option<Py<PyAny>>,
-    handle: Matcher,
-    ignore: Matcher,
-    handle_result: Option<Py<PyAny>>,
-}
-
-impl BreakerTerms {
-    /// Says what an exception means; one that is no `Exception` (a cancellation, an exit) means
-    /// nothing.
-    pub(super) fn outcome_of_error(&self, error: &Bound<'_, PyAny>) -> PyResult<Outcome> {
-        if !error.is_instance_of::<PyException>() || self.ignore.matches(error)? {
-            return Ok(Outcome::Ignored);
-        }
-        Ok(if self.handle.matches(error)? { Outcome::Failure } else { Outcome::Success })
-    }
-
-    /// Says what a result means.
-    #[inline]
-    pub(super) fn outcome_of_result(&self, result: &Bound<'_, PyAny>) -> PyResult<Outcome> {
-        let Some(predicate) = &self.handle_result else { return Ok(Outcome::Success) };
-        let failed = predicate.bind(result.py()).call1((result,))?.is_truthy()?;
-        Ok(if failed { Outcome::Failure } else { Outcome::Success })
-    }
 }
 
 #[pymethods]
 impl BreakerTerms {
     #[new]
-    #[pyo3(signature = (
-        config, clock, listener, *, failure_ratio, min_throughput, sampling_duration, sampling_count, consecutive_failures,
-        slow_call_duration, slow_call_ratio, break_duration, half_open_max_calls, probe_timeout,
-        handle, ignore, handle_result
-    ))]
-    #[expect(clippy::too_many_arguments, reason = "by keyword; the config's fields, one for one")]
     fn new(
-        config: &Bound<'_, PyAny>,
+        options: Py<BreakerOptions>,
+        config: Py<PyAny>,
         clock: Option<&Bound<'_, PyAny>>,
         listener: Option<Py<PyAny>>,
-        failure_ratio: (u64, u64),
-        min_throughput: u64,
-        sampling_duration: &Bound<'_, PyAny>,
-        sampling_count: Option<u16>,
-        consecutive_failures: Option<u64>,
-        slow_call_duration: Option<&Bound<'_, PyAny>>,
-        slow_call_ratio: (u64, u64),
-        break_duration: &Bound<'_, PyAny>,
-        half_open_max_calls: u8,
-        probe_timeout: Option<&Bound<'_, PyAny>>,
-        handle: &Bound<'_, PyAny>,
-        ignore: &Bound<'_, PyAny>,
-        handle_result: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let py = config.py();
-        let clock = Clock::from_argument(clock)?;
-        let invalid = |field: &str| {
-            configuration_error(py, format!("{field} makes no sense"), field, py.None())
-        };
-        let ratio = |(part, whole), field| Ratio::new(part, whole).ok_or_else(|| invalid(field));
-        let span = |given: Option<&Bound<'_, PyAny>>, field| {
-            given.map(|given| nanos_from_seconds(given, field)).transpose()
-        };
-        let sampling = match sampling_count {
-            Some(count) => Sampling::Count(count),
-            None => Sampling::Time(nanos_from_seconds(sampling_duration, "sampling_duration")?),
-        };
-        let core = BreakerConfig::new(CoreOptions {
-            failure_ratio: ratio(failure_ratio, "failure_ratio")?,
-            min_throughput,
-            sampling,
-            consecutive_failures,
-            slow_call_duration: span(slow_call_duration, "slow_call_duration")?,
-            slow_call_ratio: ratio(slow_call_ratio, "slow_call_ratio")?,
-            break_duration: nanos_from_seconds(break_duration, "break_duration")?,
-            half_open_max_calls,
-            probe_timeout: span(probe_timeout, "probe_timeout")?,
-        })
-        .map_err(|error| invalid(error.0))?;
-        let (handle, ignore) = (Matcher::new(handle), Matcher::new(ignore));
-        let config = config.clone().unbind();
-        Ok(Self { core, clock, config, listener, handle, ignore, handle_result })
+        Ok(Self { options, clock: Clock::from_argument(clock)?, config, listener })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.options)?;
         visit.call(&self.config)?;
-        visit.call(&self.listener)?;
-        self.handle.traverse(&visit)?;
-        self.ignore.traverse(&visit)?;
-        visit.call(&self.handle_result)
+        visit.call(&self.listener)
     }
 }
