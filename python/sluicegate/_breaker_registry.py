@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from sluicegate._breaker_config import CircuitBreakerConfig
 from sluicegate._circuit_breaker import CircuitBreaker
 from sluicegate._errors import ConfigurationError
+from sluicegate._events import Listeners
 from sluicegate._native import DroppedBreakers, SharedBreakers
 from sluicegate._shared import Shared, adopt_config, canonical, prepare
 
@@ -107,12 +108,12 @@ class CircuitBreakerRegistry:
         "__weakref__",
         "_config",
         "_dropped",
+        "_listeners",
         "_live",
         "_max_keys",
         "_name",
         "_ring",
         "_shared",
-        "_subscribers",
         "_terms",
     )
 
@@ -145,8 +146,8 @@ class CircuitBreakerRegistry:
         self._config = config
         self._max_keys = max_keys
         self._name = name
-        self._terms = config._terms(clock, listener)
-        self._subscribers: tuple[BreakerListener, ...] = ()
+        self._listeners = Listeners() if listener is None else Listeners(listener)
+        self._terms = config._terms(clock, self._listeners)
         self._live: dict[Key, CircuitBreaker] = {}
         # Every live key once, but for one that a thread is looking at; the left end is the clock's hand.
         self._ring: deque[Key] = deque()
@@ -210,25 +211,13 @@ class CircuitBreakerRegistry:
         # Where two threads make one, the first to come here keeps it: the other's has admitted nothing.
         breaker = self._live.setdefault(key, made)
         if breaker is made:
-            for listener in self._subscribers:
-                breaker._subscribe(listener)
             self._ring.append(key)
             self._drop_idle()
         return breaker
 
     def _subscribe(self, listener: BreakerListener) -> Callable[[], None]:
         """Tell `listener` of the changes of all breakers as well, until what is returned is called."""
-        # Noted first: a breaker that is made meanwhile is met here or looks there, or both, which is once.
-        self._subscribers = (*self._subscribers, listener)
-        for breaker in list(self._live.values()):
-            breaker._subscribe(listener)
-
-        def undo() -> None:
-            self._subscribers = tuple(known for known in self._subscribers if known != listener)
-            for breaker in list(self._live.values()):
-                breaker._unsubscribe(listener)
-
-        return undo
+        return self._listeners.add(listener)
 
     def _drop_idle(self) -> None:
         for _ in range(_LOOKS):

@@ -6,17 +6,17 @@ import dataclasses
 import functools
 import inspect
 import logging
+import weakref
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
-from weakref import WeakKeyDictionary
 
 from sluicegate._breaker_config import CircuitBreakerConfig
 from sluicegate._calls import is_coroutine_function, refuse_generator_function
 from sluicegate._errors import CircuitIsolatedError, CircuitOpenError
-from sluicegate._events import STATES, BreakerListener, CircuitState, breaker_event, notify
+from sluicegate._events import STATES, BreakerListener, CircuitState, Listeners, breaker_event, notify
 from sluicegate._native import BreakerGate, BreakerPermit, BreakerTerms, BreakerTrip, SharedBreakers
 from sluicegate._native import CircuitBreaker as NativeCircuitBreaker
 from sluicegate._shared import Shared, adopt_config, canonical, prepare
@@ -63,14 +63,28 @@ async def guarded($parameters):
 
 _log = logging.getLogger("sluicegate")
 
-_reasons: WeakKeyDictionary[CircuitBreaker, str] = WeakKeyDictionary()
-"""Why breakers are isolated: few are, and so it is no field of each."""
-
-_subscribers: WeakKeyDictionary[CircuitBreaker, tuple[BreakerListener, ...]] = WeakKeyDictionary()
-"""Who hears of a breaker's changes besides its own listener."""
-
 _blocks: ContextVar[tuple[tuple[CircuitBreaker, BreakerPermit], ...]] = ContextVar("sluicegate_blocks")
 """The `with` blocks around the running code: a breaker is shared, so it cannot keep them itself."""
+
+
+@dataclass(slots=True)
+class _Extras:
+    """What few breakers have, and is no field of each: why it was isolated, and who else hears of it."""
+
+    reason: str | None = None
+    listeners: Listeners = field(default_factory=Listeners)
+
+
+_extras: dict[int, _Extras] = {}
+"""By the identity of a breaker, as long as it lives."""
+
+
+def _extras_of(breaker: CircuitBreaker) -> _Extras:
+    made = _Extras()
+    kept = _extras.setdefault(id(breaker), made)
+    if kept is made:
+        weakref.finalize(breaker, _extras.pop, id(breaker), None).atexit = False
+    return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,17 +260,13 @@ class CircuitBreaker(NativeCircuitBreaker):
 
     def isolate(self, reason: str | None = None) -> None:
         """Refuse every call with `CircuitIsolatedError`, which carries `reason`, until `reset`."""
-        if reason is None:
-            _reasons.pop(self, None)
-        else:
-            _reasons[self] = reason
+        if reason is not None or id(self) in _extras:
+            _extras_of(self).reason = reason
         self._isolate()
 
     def reset(self) -> None:
         """Close it, whatever state it is in, and forget its window and its last failure; totals stay."""
         self._last_failure = None
-        # Before it closes: a listener that hears of it may isolate it anew.
-        _reasons.pop(self, None)
         self._reset()
 
     def __call__(self, func: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -325,27 +335,17 @@ class CircuitBreaker(NativeCircuitBreaker):
             self._choose_break(trip, self._config.break_duration_generator)
         if STATES[to_state] is CircuitState.CLOSED:
             self._last_failure = None
-        listeners = _subscribers.get(self, ())
-        if self._listener is not None:
-            listeners = (self._listener, *listeners)
-        if listeners:
+        extras = _extras.get(id(self))
+        if self._listener is not None or extras is not None:
             event = breaker_event(self, STATES[from_state], STATES[to_state], at)
-            for listener in listeners:
-                notify(listener, event)
+            if self._listener is not None:
+                notify(self._listener, event)
+            if extras is not None:
+                extras.listeners(event)
 
     def _subscribe(self, listener: BreakerListener) -> Callable[[], None]:
-        """Tell `listener` of changes as well, once of each, until what is returned is called."""
-        known = _subscribers.get(self, ())
-        if listener not in known:
-            _subscribers[self] = (*known, listener)
-        return functools.partial(self._unsubscribe, listener)
-
-    def _unsubscribe(self, listener: BreakerListener) -> None:
-        left = tuple(known for known in _subscribers.get(self, ()) if known != listener)
-        if left:
-            _subscribers[self] = left
-        else:
-            _subscribers.pop(self, None)
+        """Tell `listener` of changes as well, until what is returned is called."""
+        return _extras_of(self).listeners.add(listener)
 
     def _choose_break(self, trip: BreakerTrip, generator: Callable[[int], Any]) -> None:
         try:
@@ -357,7 +357,8 @@ class CircuitBreaker(NativeCircuitBreaker):
         """Build the error of a refusal; called by the native part."""
         refused_by = STATES[state]
         if refused_by is CircuitState.ISOLATED:
-            reason = _reasons.get(self)
+            extras = _extras.get(id(self))
+            reason = None if extras is None else extras.reason
             return CircuitIsolatedError(
                 f"circuit breaker {self._name!r} is isolated" + (f": {reason}" if reason else ""),
                 policy=self._name,

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -88,3 +90,28 @@ def notify(listener: BreakerListener, event: BreakerEvent) -> None:
         listener(event)
     except Exception:
         _log.exception("the listener of %r failed at %r", event.breaker, event.kind)
+
+
+class Listeners:
+    """Several listeners as one: what one of them raises is logged, and keeps no other from hearing."""
+
+    __slots__ = ("_all", "_changing")
+
+    def __init__(self, *listeners: BreakerListener) -> None:
+        self._all = listeners
+        self._changing = Lock()
+
+    def __call__(self, event: BreakerEvent) -> None:
+        """Tell each of them, those first who came first."""
+        for listener in self._all:
+            notify(listener, event)
+
+    def add(self, listener: BreakerListener) -> Callable[[], None]:
+        """Tell one more, until what is returned is called."""
+        with self._changing:
+            self._all = (*self._all, listener)
+        return partial(self._remove, listener)
+
+    def _remove(self, listener: BreakerListener) -> None:
+        with self._changing:
+            self._all = tuple(known for known in self._all if known is not listener)

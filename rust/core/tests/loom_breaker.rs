@@ -126,6 +126,28 @@ fn loom_two_failures_in_a_row_trip_once() {
     });
 }
 
+#[test]
+fn loom_a_trip_that_is_still_being_counted_and_the_next_are_two() {
+    loom::model(|| {
+        let shared = Shared::new(BreakerOptions { min_throughput: 1, ..options() });
+        let one = shared.permit(START);
+        let later = Nanos::from_secs(1);
+        let (first, second) = at_once(
+            &shared,
+            move |shared| shared.settle(&one, Outcome::Failure, START),
+            |shared| {
+                let entry = shared.breaker().enter(later);
+                entry.verdict.ok().and_then(|it| shared.settle(&it, Outcome::Failure, later))
+            },
+        );
+        let trips = [first, second].into_iter().flatten().filter_map(|change| change.trip);
+        let last = trips.clone().map(|trip| trip.consecutive).max();
+        let snapshot = shared.breaker().snapshot(later);
+        assert_eq!(snapshot.trips, trips.count() as u64);
+        assert_eq!(Some(snapshot.consecutive_trips), last);
+    });
+}
+
 /// Records one call at the start and two at once later, and gives what the window then holds.
 fn window_after(one: Nanos, other: Nanos) -> u64 {
     let shared = Shared::new(options());

@@ -6,7 +6,8 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use sluicegate_core::Nanos;
 use sluicegate_core::breaker::{
-    Breaker, BreakerConfig, BreakerOptions, LongBreakerState, CircuitState, Outcome, Ratio, Sampling,
+    Breaker, BreakerConfig, BreakerOptions, BreakerState, CircuitState, LongBreakerState, Outcome,
+    Ratio, Sampling, ShortBreakerState,
 };
 
 #[allow(dead_code)]
@@ -61,7 +62,11 @@ impl Input {
 fuzz_target!(|input: Input| {
     let options = input.options();
     let Ok(config) = BreakerConfig::new(options) else { return };
-    let state = LongBreakerState::new(Nanos::ZERO);
+    let state: Box<BreakerState> = if config.is_short() {
+        Box::new(ShortBreakerState::short(Nanos::ZERO))
+    } else {
+        Box::new(LongBreakerState::new(Nanos::ZERO))
+    };
     let breaker = Breaker::new(&config, &state);
     let mut oracle = oracle::Oracle::new(options);
     let (mut now, mut permits) = (0_u64, Vec::new());

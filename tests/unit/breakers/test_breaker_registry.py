@@ -130,6 +130,15 @@ def test_who_subscribes_hears_once_of_every_breaker_until_they_leave(clock):
     assert len(others) == 5
 
 
+def test_who_subscribes_hears_of_what_happens_while_a_breaker_is_built():
+    control, heard = CircuitBreakerManualControl(), []
+    registry = CircuitBreakerRegistry(CircuitBreakerConfig(manual_control=control))
+    registry._subscribe(heard.append)
+    control.isolate()
+    assert registry["new"].state is CircuitState.ISOLATED
+    assert [event.kind for event in heard] == ["isolated"]
+
+
 @pytest.mark.parametrize("max_keys", [0, -1, 1.5, True, "many"])
 def test_a_number_of_keys_that_makes_no_sense_is_refused(max_keys):
     with pytest.raises(ConfigurationError) as raised:

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from sluicegate import CircuitBreaker, CircuitBreakerConfig, CircuitIsolatedError, CircuitState
-from sluicegate._circuit_breaker import _reasons
+from sluicegate._circuit_breaker import _extras
 from sluicegate.testing import ManualClock
 
 
@@ -167,14 +167,27 @@ def test_a_breaker_that_its_own_listener_refers_to_is_collected():
 def test_who_subscribes_hears_after_the_listener_until_they_leave(build):
     heard = []
     breaker = build(listener=lambda event: heard.append("own"))
-    leave = [breaker._subscribe(listener) for listener in (heard.append, heard.append, heard.extend)]
-    breaker._unsubscribe(heard.extend)
+    leave = breaker._subscribe(heard.append)
+    breaker._subscribe(lambda event: heard.append("other"))
     breaker.isolate()
-    assert [event if event == "own" else event.kind for event in heard] == ["own", "isolated"]
+    assert [getattr(event, "kind", event) for event in heard] == ["own", "isolated", "other"]
     for _ in range(2):
-        leave[0]()
+        leave()
     breaker.reset()
-    assert heard[2:] == ["own"]
+    assert heard[3:] == ["own", "other"]
+
+
+def test_a_subscriber_that_fails_keeps_no_other_from_hearing(build, caplog):
+    def fail(event):
+        raise OddError("the subscriber")
+
+    heard = []
+    breaker = build()
+    breaker._subscribe(fail)
+    breaker._subscribe(heard.append)
+    breaker.isolate()
+    assert len(heard) == 1
+    assert "the subscriber" in caplog.text
 
 
 def test_an_isolation_without_a_reason_does_not_tell_the_last_one(build):
@@ -203,18 +216,40 @@ def test_a_listener_may_isolate_what_was_just_reset(build):
     assert breaker.rejection().reason == "not yet"
 
 
-def test_a_reason_is_forgotten_with_the_reset_and_with_the_breaker(build):
+def test_what_few_breakers_have_is_forgotten_with_them(build):
     gc.collect()
-    known = len(_reasons)
+    known = len(_extras)
     breaker = build()
-    breaker.isolate("maintenance")
-    assert len(_reasons) == known + 1
-    breaker.reset()
-    assert len(_reasons) == known
-    breaker.isolate("maintenance")
+    for reason in (None, "maintenance", "repairs", None):
+        breaker.isolate(reason)
+        assert breaker.rejection().reason == reason
+        breaker.reset()
+    breaker._subscribe(print)
+    assert len(_extras) == known + 1
     del breaker
     gc.collect()
-    assert len(_reasons) == known
+    assert len(_extras) == known
+
+
+class Alike(CircuitBreaker):
+    """Equal to any other of its kind, and so without a hash."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        return isinstance(other, Alike)
+
+
+def test_a_breaker_without_a_hash_has_its_own_reason_and_listeners():
+    heard = []
+    one, other = Alike(), Alike()
+    one._subscribe(heard.append)
+    one.isolate("maintenance")
+    other.isolate()
+    assert [event.breaker is one for event in heard] == [True]
+    with pytest.raises(CircuitIsolatedError) as refused:
+        other.call(print)
+    assert refused.value.reason is None
 
 
 @pytest.mark.parametrize("answer", [-1.0, float("nan"), "soon", None, OddError("the generator")])

@@ -43,8 +43,8 @@ impl<'a> Breaker<'a> {
     /// Joins the options to the state.
     ///
     /// # Panics
-    /// While calls are recorded, where the state is [short](ShortBreakerState) and the window is
-    /// [not](BreakerConfig::is_short).
+    /// While calls are recorded or the window is read, where the state is
+    /// [short](ShortBreakerState) and the window is [not](BreakerConfig::is_short).
     #[must_use]
     pub const fn new(config: &'a BreakerConfig, state: &'a BreakerState) -> Self {
         Self { config, state }
