@@ -72,18 +72,6 @@ class BreakerGate:
     def __setitem__(self, admitted: BreakerPermit | int, result: object, /) -> None: ...
 
 @final
-class BreakerTerms:
-    """What breakers of one config have in common: its options, the config itself, clock and listener."""
-
-    def __new__(
-        cls,
-        options: BreakerOptions,
-        config: CircuitBreakerConfig,
-        clock: object,
-        listener: BreakerListener | None,
-    ) -> Self: ...
-
-@final
 class BreakerOptions:
     """A breaker's options in the core's own units, shared by the breakers of one config."""
 
@@ -131,6 +119,18 @@ class BreakerPermit:
         traceback: TracebackType | None,
         /,
     ) -> bool: ...
+
+@final
+class BreakerTerms:
+    """What breakers of one config have in common: its options, the config itself, clock and listener."""
+
+    def __new__(
+        cls,
+        options: BreakerOptions,
+        config: CircuitBreakerConfig,
+        clock: object,
+        listener: BreakerListener | None,
+    ) -> Self: ...
 
 @final
 class BreakerTrip:
