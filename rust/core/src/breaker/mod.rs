@@ -141,28 +141,37 @@ impl<'a> Breaker<'a> {
     #[inline]
     #[must_use = "a change is for whoever listens, and a trip awaits its break"]
     pub fn settle(self, permit: &Permit, outcome: Outcome, now: Nanos) -> Option<Change> {
-        let failed = match outcome {
-            Outcome::Ignored => {
-                self.ignore(permit);
-                return None;
-            }
-            Outcome::Success => false,
-            Outcome::Failure => true,
-        };
-        if permit.role == Role::Untracked {
+        let slow = self.config.is_slow(now - permit.entered);
+        if outcome == Outcome::Success && permit.role == Role::Recorded && !slow {
+            // The rule, and short: what went well moves no state.
+            self.take_note(permit, Sample::GOOD, now);
             return None;
         }
-        let sample = Sample { failed, slow: self.config.is_slow(now - permit.entered) };
-        self.count(sample);
-        let word = self.state.word();
-        if word.generation() != permit.generation {
+        self.settle_rare(permit, outcome, slow, now)
+    }
+
+    /// Settles what is no good call of a closed breaker.
+    #[cold]
+    fn settle_rare(
+        self,
+        permit: &Permit,
+        outcome: Outcome,
+        slow: bool,
+        now: Nanos,
+    ) -> Option<Change> {
+        if outcome == Outcome::Ignored {
+            self.ignore(permit);
             return None;
         }
+        let sample = Sample { failed: outcome == Outcome::Failure, slow };
         match permit.role {
-            Role::Recorded => self.record(word, sample, now),
+            Role::Recorded => {
+                let (word, row) = self.take_note(permit, sample, now)?;
+                self.consider(word, row, now)
+            }
             Role::Probe(lease) => {
-                let generation = permit.generation;
-                probes::settle(&self.state.cells, generation, lease, sample)
+                let word = self.count(permit, sample)?;
+                probes::settle(&self.state.cells, permit.generation, lease, sample)
                     .then(|| self.judge(word, now))
                     .flatten()
             }
@@ -181,8 +190,9 @@ impl<'a> Breaker<'a> {
         }
     }
 
+    /// Counts a call in the totals; gives the word, where its generation goes on.
     #[inline]
-    fn count(self, sample: Sample) {
+    fn count(self, permit: &Permit, sample: Sample) -> Option<Word> {
         let totals = &self.state.totals;
         let outcome = if sample.failed { &totals.failures } else { &totals.successes };
         // Relaxed: counters that order nothing.
@@ -191,23 +201,30 @@ impl<'a> Breaker<'a> {
             // Relaxed: as above.
             totals.slow.fetch_add(1, Ordering::Relaxed);
         }
+        let word = self.state.word();
+        (word.generation() == permit.generation).then_some(word)
     }
 
-    /// Puts a call into the window, and trips where it was a bad one and brings a ratio there.
+    /// Counts a call and puts it into the window; gives the word and the failures in a row, where
+    /// these are limited.
     #[inline]
-    fn record(self, word: Word, sample: Sample, now: Nanos) -> Option<Change> {
-        let (cells, generation) = (&self.state.cells, word.generation());
+    fn take_note(self, permit: &Permit, sample: Sample, now: Nanos) -> Option<(Word, u64)> {
+        let word = self.count(permit, sample)?;
+        let (cells, generation) = (&self.state.cells, permit.generation);
         match self.config.options.sampling {
             Sampling::Time(_) => cells.record_at(generation, self.slot(now), sample),
             Sampling::Count(size) => cells.record_next(generation, size, sample),
         }
         let limit = self.config.options.consecutive_failures;
         let row = if limit.is_some() { cells.streak(generation, sample.failed) } else { 0 };
-        if !sample.failed && !sample.slow {
-            return None;
-        }
+        Some((word, row))
+    }
+
+    /// Trips where a bad call that was recorded brings a ratio or the row there.
+    fn consider(self, word: Word, row: u64, now: Nanos) -> Option<Change> {
         // Of two bad calls that end at once, the one whose fence comes last sees both.
         fence(Ordering::SeqCst);
+        let limit = self.config.options.consecutive_failures;
         if limit.is_none_or(|limit| row < limit) && !self.is_reached(self.window(word, now)) {
             return None;
         }
@@ -233,7 +250,13 @@ impl<'a> Breaker<'a> {
 
     #[inline]
     fn slot(self, now: Nanos) -> u64 {
-        self.state.elapsed(now).get() / self.config.cell_span
+        let (elapsed, span) = (self.state.elapsed(now).get(), self.config.cell_span);
+        // Most calls end in the slot of the last one, which a product tells sooner than a quotient.
+        let last = self.state.cells.last_slot();
+        match elapsed.checked_sub(last.saturating_mul(span)) {
+            Some(past) if past < span => last,
+            _ => elapsed / span,
+        }
     }
 
     /// Says once a generation that a threshold was passed where nothing trips.

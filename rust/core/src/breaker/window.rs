@@ -30,6 +30,11 @@ pub(super) struct Sample {
     pub(super) slow: bool,
 }
 
+impl Sample {
+    /// Neither failed nor slow: it can trip nothing.
+    pub(super) const GOOD: Self = Self { failed: false, slow: false };
+}
+
 /// The recorded calls of a window, added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
@@ -50,7 +55,7 @@ impl Cells {
     /// Records a call in the time window at `slot`, or in the last slot where that lies later.
     #[inline]
     pub(super) fn record_at(&self, generation: u64, slot: u64, sample: Sample) {
-        let Some(head) = self.advance(generation, slot) else { return };
+        let Some(head) = self.advance(generation, slot & SLOT_MASK) else { return };
         let slot = slot_of(head);
         Self::step(self.cell(slot % TIME_CELLS), generation, |seen| {
             // An epoch ahead of the slot's means that this thread slept for a whole window: its
@@ -60,19 +65,20 @@ impl Cells {
         });
     }
 
-    /// Brings the head of the time window to `slot` and wipes the cells that were skipped; gives
-    /// the head, or nothing where a later generation has the window.
+    /// Brings the head of the time window to `slot`; gives the head, or nothing where a later
+    /// generation has the window.
     #[inline]
     fn advance(&self, generation: u64, slot: u64) -> Option<u64> {
-        let slot = slot & SLOT_MASK;
-        let is_reached = |seen| tagged(seen, generation) && slot_of(seen) >= slot;
         // Relaxed: the head carries its generation.
         let seen = self.head.load(Ordering::Relaxed);
-        if is_reached(seen) {
-            return Some(seen);
-        }
+        if is_reached(seen, generation, slot) { Some(seen) } else { self.open(generation, slot) }
+    }
+
+    /// Moves the head of the time window to `slot` and wipes the cells that were skipped.
+    #[cold]
+    fn open(&self, generation: u64, slot: u64) -> Option<u64> {
         let next = |seen| {
-            if is_reached(seen) {
+            if is_reached(seen, generation, slot) {
                 seen
             } else if tagged(seen, generation) {
                 tag(generation) | shift_to(seen, slot) << SLOT_BITS | slot
@@ -93,6 +99,13 @@ impl Cells {
             }
         }
         Some(head)
+    }
+
+    /// The slot of the time window's head, whichever generation has it.
+    #[inline]
+    pub(super) fn last_slot(&self) -> u64 {
+        // Relaxed: a guess, which the caller checks.
+        slot_of(self.head.load(Ordering::Relaxed))
     }
 
     /// Adds up the time window of `generation` as seen from `slot`, or as its head left it.
@@ -154,6 +167,11 @@ impl Cells {
 
 const fn slot_of(head: u64) -> u64 {
     head & SLOT_MASK
+}
+
+/// Whether the window of `generation` has come to `slot`.
+const fn is_reached(head: u64, generation: u64, slot: u64) -> bool {
+    tagged(head, generation) && slot_of(head) >= slot
 }
 
 /// The epoch of a slot as the head counts: the turn of the ring, shifted.
