@@ -28,6 +28,7 @@ RATE = 1_000_000_000  # permits a second: more than any loop takes, so that ever
 DAY = 86_400  # seconds
 LOOP = ("floor", "empty loop")
 KEYED = (1_000, 100_000)  # how many keys
+SLOTS = 4  # that a cache line has
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +240,12 @@ def keyed_cases(count: int) -> list[Case]:
     """Build a decision for one of `count` keys, all of which owe something."""
     quota = sluicegate.RateLimiterConfig(1, DAY, burst=RATE)
     limiter = sluicegate.KeyedRateLimiter(quota, max_keys=table_for(count))
+    floor = CallFloor(lines=limiter.stats().slots // SLOTS)
     return [
         key_loop(count),
         keyed("sluicegate", count, limiter.try_acquire),
-        keyed("native method that hashes its key", count, CallFloor().hash),
+        keyed("native method that hashes its key", count, floor.hash),
+        keyed("native method that also looks at a line of a table", count, floor.look),
     ]
 
 

@@ -1,21 +1,33 @@
 //! The floor of the benches: what a call into the binding costs before it does anything.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use sluicegate_core::{Clock as _, MonotonicClock, Nanos, Seed};
+use sluicegate_core::{Clock as _, Memory as _, MonotonicClock, Nanos, Seed};
+use sluicegate_shm::Anywhere;
+
+/// As much as comes from memory at once: four places of a tag and a count.
+#[repr(align(64))]
+struct Line([[AtomicU64; 2]; 4]);
 
 /// Calls that do next to nothing; the benches subtract them to see what a decision itself costs.
 #[pyclass(frozen, module = "sluicegate._native")]
 pub(crate) struct CallFloor {
     seed: Seed,
+    lines: Box<[Line]>,
 }
 
 #[pymethods]
 #[expect(clippy::unused_self, reason = "methods, because what they are held against are methods")]
 impl CallFloor {
+    /// Make room for so many lines of memory, for `look`.
     #[new]
-    fn new() -> Self {
-        Self { seed: Seed::random() }
+    #[pyo3(signature = (lines = 1))]
+    fn new(lines: usize) -> Self {
+        let line = |_| Line([(); 4].map(|()| [0; 2].map(AtomicU64::new)));
+        let lines = (0..lines.max(1)).map(line).collect();
+        Self { seed: Seed::random(), lines }
     }
 
     /// Return True: the least a native method can do.
@@ -48,6 +60,27 @@ impl CallFloor {
         let fingerprint = self.seed.bytes(key.to_str()?.as_bytes());
         std::hint::black_box(fingerprint);
         Ok(MonotonicClock.now() > Nanos::ZERO)
+    }
+
+    /// Hash a text, read the clock once and count in a place of the line that the hash tells, which is
+    /// fetched meanwhile; return True. The least that a key costs in a table of that size whose lines
+    /// have places for four: where to count is known when the line is there.
+    fn look(&self, key: &Bound<'_, PyString>) -> PyResult<bool> {
+        let fingerprint = self.seed.bytes(key.to_str()?.as_bytes());
+        #[expect(clippy::cast_possible_truncation, reason = "any part of a hash serves")]
+        let line = &self.lines[fingerprint.get() as usize % self.lines.len()];
+        Anywhere::fetch(line);
+        let now = MonotonicClock.now();
+        let mut hits = 0_u32;
+        for (place, [tag, _]) in line.0.iter().enumerate() {
+            // Relaxed: nobody else looks at it, here and below.
+            hits |= u32::from(tag.load(Ordering::Relaxed) == 0) << place;
+        }
+        let Some([_, count]) = line.0.get(hits.trailing_zeros() as usize) else { return Ok(false) };
+        let seen = count.load(Ordering::Relaxed);
+        let counted =
+            count.compare_exchange(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed);
+        Ok(counted.is_ok() && now > Nanos::ZERO)
     }
 
     /// Read the machine's monotonic clock once and return True.
