@@ -33,33 +33,27 @@ impl Decision {
         reset_after: Nanos::MAX,
     };
 
-    /// What is said of `count` permits at `now` by a word: the one after the grant, or the one
-    /// that refused. A word never passes `last`.
-    pub(crate) fn read(
-        terms: &Terms,
-        now: Nanos,
-        word: u64,
-        refused: Option<u64>,
-        last: u64,
-    ) -> Self {
-        let present = terms.units(now);
-        let owed = word.saturating_sub(present);
-        let until = |units: u64| match terms.instant(units) {
-            Nanos::MAX => Nanos::MAX,
-            instant => instant - now,
-        };
-        let retry_after = refused.map_or(Nanos::ZERO, |count| {
-            let cost = terms.cost(count);
-            cost.and_then(|cost| gcra::opening(word, present, cost, terms.capacity, last))
-                .map_or(Nanos::MAX, until)
-        });
+    /// What is said of permits granted at `now` by the word after the grant.
+    #[inline]
+    pub(crate) fn granted(terms: &Terms, now: Nanos, word: u64) -> Self {
+        let owed = word.saturating_sub(terms.units(now));
         Self {
-            allowed: refused.is_none(),
+            allowed: true,
             limit: terms.burst,
             remaining: terms.permits(terms.capacity.saturating_sub(owed)),
-            retry_after,
-            reset_after: if owed == 0 { Nanos::ZERO } else { until(word) },
+            retry_after: Nanos::ZERO,
+            reset_after: if owed == 0 { Nanos::ZERO } else { terms.until(word, now) },
         }
+    }
+
+    /// What is said of `count` permits at `now` by a word that refused them, and that never passes
+    /// `last`.
+    pub(crate) fn refused(terms: &Terms, now: Nanos, word: u64, count: u64, last: u64) -> Self {
+        let opening = terms
+            .cost(count)
+            .and_then(|cost| gcra::opening(word, terms.units(now), cost, terms.capacity, last));
+        let retry_after = opening.map_or(Nanos::MAX, |units| terms.until(units, now));
+        Self { allowed: false, retry_after, ..Self::granted(terms, now, word) }
     }
 
     /// What will be said of `count` permits at `now` by a word as it stands before them, and that
@@ -69,9 +63,9 @@ impl Decision {
             .cost(count)
             .and_then(|cost| gcra::step(word, terms.units(now), cost, terms.capacity));
         match next {
-            Some(_) if count == 0 => Self::read(terms, now, word, None, last),
-            Some(next) if next <= last => Self::read(terms, now, next, None, last),
-            _ => Self::read(terms, now, word, Some(count), last),
+            Some(_) if count == 0 => Self::granted(terms, now, word),
+            Some(next) if next <= last => Self::granted(terms, now, next),
+            _ => Self::refused(terms, now, word, count, last),
         }
     }
 

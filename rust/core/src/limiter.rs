@@ -89,15 +89,14 @@ impl<M: Memory> RateLimiter<M> {
             [only] => {
                 let now = clock.now();
                 let shared = self.lines.is_none();
-                let (decision, paid_off) = only.take(now, count, |terms, taken| match taken {
+                let mut paid_off = false;
+                let decision = only.take(now, count, |terms, taken| match taken {
                     Ok(word) => {
                         let found = || word - terms.cost(count).unwrap_or(0) <= terms.units(now);
-                        (
-                            Decision::read(terms, now, word, None, SEALED),
-                            shared && count > 0 && found(),
-                        )
+                        paid_off = shared && count > 0 && found();
+                        Decision::granted(terms, now, word)
                     }
-                    Err(word) => (Decision::read(terms, now, word, Some(count), SEALED), false),
+                    Err(word) => Decision::refused(terms, now, word, count, SEALED),
                 });
                 if paid_off {
                     only.end_dead_turn();

@@ -133,6 +133,7 @@ impl Terms {
     }
 
     /// The first instant at which the line is at `units` or above, [`Nanos::MAX`] for never.
+    #[inline]
     pub(crate) fn instant(&self, units: u64) -> Nanos {
         if units >= self.origin {
             let climb = self.slope.time_to_climb(units - self.origin);
@@ -140,6 +141,15 @@ impl Terms {
         }
         let back = self.slope.time_within(self.origin - units);
         back.map_or(Nanos::ZERO, |nanos| self.since - Nanos::new(nanos))
+    }
+
+    /// How long it is from `now` until the line is at `units`, [`Nanos::MAX`] for ever.
+    #[inline]
+    pub(crate) fn until(&self, units: u64, now: Nanos) -> Nanos {
+        match self.instant(units) {
+            Nanos::MAX => Nanos::MAX,
+            instant => instant - now,
+        }
     }
 
     /// The cost of `count` permits in units; `None` where it can never be granted.

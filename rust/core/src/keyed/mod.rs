@@ -207,8 +207,8 @@ impl<M: Memory> KeyedRateLimiter<M> {
         let home = self.table.fetch_home(key);
         let now = clock.now();
         let drawn = self.draw(now, (key, home), count, |terms, drawn| match drawn {
-            Ok(word) => Decision::read(terms, now, word, None, LAST),
-            Err(word) => Decision::read(terms, now, word, Some(count), LAST),
+            Ok(word) => Decision::granted(terms, now, word),
+            Err(word) => Decision::refused(terms, now, word, count, LAST),
         });
         drawn.unwrap_or_else(|| self.take_all(clock, now, key, count))
     }

@@ -117,10 +117,10 @@ impl ShardedRateLimiter {
         }
         let drawn = self.draw(clock, key, count);
         if let Some(word) = drawn.refused {
-            return Decision::read(&drawn.terms, drawn.now, word, Some(count), SEALED);
+            return Decision::refused(&drawn.terms, drawn.now, word, count, SEALED);
         }
         let (terms, owed) = self.owed();
-        Decision::read(&terms, drawn.now, owed, None, SEALED)
+        Decision::granted(&terms, drawn.now, owed)
     }
 
     /// Says what [`Self::attempt`] would say at `now`, and draws nothing.
