@@ -22,13 +22,29 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// Draws the permits if they are there now, and has the decision given on from where it lies, for
+    /// to move it takes longer than to make it; who would not wait has the refusal at once.
     #[inline]
-    fn draw(&self, count: u64, max_wait: Nanos) -> Option<Decision> {
-        match self {
-            Self::Direct(limiter) => limiter.get().draw(count, max_wait),
-            Self::Keyed(limiter, key) => limiter.get().draw(*key, count, max_wait),
-            Self::Sharded(limiter, key) => limiter.get().draw(*key, count, max_wait),
+    fn draw<R>(&self, count: u64, max_wait: Nanos, give: impl FnOnce(&Decision) -> R) -> Option<R> {
+        let (decision, tally) = match self {
+            Self::Direct(limiter) => {
+                let this = limiter.get();
+                (this.core.attempt(&this.clock, count), &*this.tally)
+            }
+            Self::Keyed(limiter, key) => {
+                let this = limiter.get();
+                (this.core.attempt(&this.clock, *key, count), &*this.tally)
+            }
+            Self::Sharded(limiter, key) => {
+                let this = limiter.get();
+                (this.core.attempt(&this.clock, *key, count), this.tally(*key))
+            }
+        };
+        if !decision.allowed && max_wait > Nanos::ZERO {
+            return None;
         }
+        tally.decided(decision.allowed, count);
+        Some(give(&decision))
     }
 
     fn queue(
@@ -55,7 +71,7 @@ impl Source {
         count: u64,
         max_wait: Nanos,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(result) = self.draw(count, max_wait) {
+        if let Some(result) = self.draw(count, max_wait, |decision| *decision) {
             return Answer::from(result).into_bound_py_any(py);
         }
         match self.queue(py, count, max_wait)? {
@@ -128,7 +144,7 @@ impl Acquire {
             let waiting = Self::waiting(slf)?.ok_or_else(already_awaited)?;
             return waiting.call_method1(intern!(py, "send"), (value,)).map(Step::Waits);
         };
-        match order.source.draw(order.count, order.max_wait) {
+        match order.source.draw(order.count, order.max_wait, |decision| *decision) {
             Some(decision) => {
                 Self::done(slf);
                 Ok(Step::Returns(decision.into()))
@@ -176,15 +192,21 @@ fn already_awaited() -> PyErr {
 impl Acquire {
     /// Decide, where that takes no wait: what is given is done then. Else decide at the first step.
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let Some(order) = Self::begin(slf)? else { return Ok(slf.clone().into_any()) };
-        let draw = || order.source.draw(order.count, order.max_wait);
-        if let Some(decided) = carried(slf.py(), draw)? {
-            drop(order);
-            Self::done(slf);
-            return Ok(decided.into_any());
-        }
-        slf.try_borrow_mut()?.order = Some(order);
-        Ok(slf.clone().into_any())
+        let mut this = slf.try_borrow_mut()?;
+        let Some(Order { source, count, max_wait }) = &this.order else {
+            return Ok(slf.clone().into_any());
+        };
+        let Some(decided) = carried(slf.py(), |result| {
+            source.draw(*count, *max_wait, |decision| result.write(decision))
+        })?
+        else {
+            return Ok(slf.clone().into_any());
+        };
+        let order = this.order.take();
+        drop(this);
+        drop(order);
+        Self::done(slf);
+        Ok(decided.into_any())
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {

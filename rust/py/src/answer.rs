@@ -43,7 +43,7 @@ impl<'py> IntoPyObject<'py> for Answer {
         let given = LATEST.try_with(|latest| {
             let carrier = match latest.take(py) {
                 Some(dropped) => {
-                    dropped.get().write(self.0);
+                    dropped.get().write(&self.0);
                     dropped
                 }
                 None => Py::new(py, RateLimitResult::new(self.0))?,
@@ -67,11 +67,11 @@ impl Answer {
 }
 
 /// Decides, for an `await` that is to find it done: what that is to look at; nothing where nothing was
-/// decided, since `decide` would wait or whatever could carry the result is in use.
+/// decided, since `decide`, which writes the result, would wait or whatever could carry it is in use.
 #[inline]
 pub(crate) fn carried(
     py: Python<'_>,
-    decide: impl FnOnce() -> Option<Decision>,
+    decide: impl FnOnce(&RateLimitResult) -> Option<()>,
 ) -> PyResult<Option<Bound<'_, PyIterator>>> {
     let given = CARRIERS.try_with(|places| {
         let Some((place, carrier)) = Carrier::free(py, places)? else { return Ok(None) };
@@ -141,13 +141,10 @@ impl Carrier {
     fn carry<'py>(
         &self,
         py: Python<'py>,
-        decide: impl FnOnce() -> Option<Decision>,
+        decide: impl FnOnce(&RateLimitResult) -> Option<()>,
     ) -> PyResult<Option<Bound<'py, PyIterator>>> {
         // Before the decision: where this fails, nothing was drawn.
         let carrying = self.future.bind(py).try_iter()?;
-        Ok(decide().map(|decision| {
-            self.result.get().write(decision);
-            carrying
-        }))
+        Ok(decide(self.result.get()).map(|()| carrying))
     }
 }

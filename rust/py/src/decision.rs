@@ -35,7 +35,7 @@ impl RateLimitResult {
         }
     }
 
-    pub(crate) fn write(&self, decision: Decision) {
+    pub(crate) fn write(&self, decision: &Decision) {
         self.allowed.store(decision.allowed, Ordering::Relaxed);
         self.limit.store(decision.limit, Ordering::Relaxed);
         self.remaining.store(decision.remaining, Ordering::Relaxed);

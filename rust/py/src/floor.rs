@@ -78,8 +78,7 @@ impl CallFloor {
         }
         let Some([_, count]) = line.0.get(hits.trailing_zeros() as usize) else { return Ok(false) };
         let seen = count.load(Ordering::Relaxed);
-        let counted =
-            count.compare_exchange(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed);
+        let counted = count.compare_exchange(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed);
         Ok(counted.is_ok() && now > Nanos::ZERO)
     }
 

@@ -220,17 +220,6 @@ impl RateLimiter {
 }
 
 impl RateLimiter {
-    /// Draws `count` permits if they are there now; who would not wait has the refusal at once.
-    #[inline]
-    pub(crate) fn draw(&self, count: u64, max_wait: Nanos) -> Option<Decision> {
-        let decision = self.core.attempt(&self.clock, count);
-        if !decision.allowed && max_wait > Nanos::ZERO {
-            return None;
-        }
-        self.tally.decided(decision.allowed, count);
-        Some(decision)
-    }
-
     /// Reserves `count` permits that were not there: the reservation, or the refusal.
     ///
     /// `ValueError` where a wait without a bound would be endless.

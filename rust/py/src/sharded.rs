@@ -33,17 +33,6 @@ impl ShardedRateLimiter {
         &self.tallies[self.core.shard(key)]
     }
 
-    /// Draws `count` permits if they are there now; who would not wait has the refusal at once.
-    #[inline]
-    pub(crate) fn draw(&self, key: Fingerprint, count: u64, max_wait: Nanos) -> Option<Decision> {
-        let decision = self.core.attempt(&self.clock, key, count);
-        if !decision.allowed && max_wait > Nanos::ZERO {
-            return None;
-        }
-        self.tally(key).decided(decision.allowed, count);
-        Some(decision)
-    }
-
     fn reserve(
         slf: Py<Self>,
         key: Fingerprint,
