@@ -112,6 +112,15 @@ impl CircuitBreaker {
     /// Settles a call that ended with a result.
     #[inline]
     fn succeed(slf: &Bound<'_, Self>, permit: &Permit, result: &Bound<'_, PyAny>) -> PyResult<()> {
+        if slf.get().options().judges_results() {
+            return Self::judge(slf, permit, result);
+        }
+        Self::conclude(slf, permit, Outcome::Success, None)
+    }
+
+    /// Settles a call by what the predicate says of its result.
+    #[cold]
+    fn judge(slf: &Bound<'_, Self>, permit: &Permit, result: &Bound<'_, PyAny>) -> PyResult<()> {
         match slf.get().options().outcome_of_result(result) {
             Ok(outcome) => Self::conclude(slf, permit, outcome, None),
             Err(error) => {

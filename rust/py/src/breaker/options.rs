@@ -69,8 +69,13 @@ impl BreakerOptions {
         Ok(if self.handle.matches(error)? { Outcome::Failure } else { Outcome::Success })
     }
 
-    /// Says what a result means.
+    /// Whether a result may be a failure.
     #[inline]
+    pub(super) fn judges_results(&self) -> bool {
+        self.handle_result.is_some()
+    }
+
+    /// Says what a result means.
     pub(super) fn outcome_of_result(&self, result: &Bound<'_, PyAny>) -> PyResult<Outcome> {
         let Some(predicate) = &self.handle_result else { return Ok(Outcome::Success) };
         let failed = predicate.bind(result.py()).call1((result,))?.is_truthy()?;
