@@ -21,6 +21,8 @@ enum Step {
     Advance(u64),
     /// Waits as long as the breaker asks, or a nanosecond less.
     WaitOut(u64),
+    /// Goes on to where the next cell of a time window begins, or a nanosecond less.
+    NextCell(u64),
     Back(u64),
     Force(CircuitState),
     /// Gives a break to the latest trip, or to the one before.
@@ -48,6 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => prop_oneof![0..SECOND / 10, 0..4 * SECOND, Just(SECOND), Just(31 * SECOND)]
             .prop_map(Step::Advance),
         3 => (0..2_u64).prop_map(Step::WaitOut),
+        3 => (0..2_u64).prop_map(Step::NextCell),
         1 => (0..SECOND).prop_map(Step::Back),
         1 => forced().prop_map(Step::Force),
         3 => (0..2_usize, 0..8 * SECOND).prop_map(|(back, span)| Step::SetBreak(back, span)),
@@ -148,6 +151,12 @@ impl Pair {
                 let wait = self.oracle.retry_after(self.now).unwrap_or(0);
                 self.now += wait.saturating_sub(less);
             }
+            Step::NextCell(less) => {
+                if let Sampling::Time(span) = self.config.options().sampling {
+                    let cell = span.get() / 64;
+                    self.now = (self.now / cell + 1) * cell - less;
+                }
+            }
             Step::Back(span) => self.now = self.now.saturating_sub(span),
             Step::Force(to) => {
                 assert_eq!(breaker.force(to, now).is_some(), self.oracle.force(to, self.now));
@@ -218,6 +227,24 @@ fn plain_options() -> BreakerOptions {
         half_open_max_calls: 3,
         probe_timeout: None,
     }
+}
+
+#[test]
+fn a_result_at_the_edge_of_two_cells_goes_to_the_later_one() {
+    let config = BreakerConfig::new(BreakerOptions {
+        sampling: Sampling::Time(Nanos::from_secs(64)),
+        ..plain_options()
+    })
+    .expect("options that make sense");
+    let state = ShortBreakerState::short(Nanos::ZERO);
+    let breaker = Breaker::new(&config, &state);
+    let throughput = |seconds| breaker.snapshot(Nanos::from_secs(seconds)).throughput;
+    for seconds in 0..3 {
+        let permit = breaker.enter(Nanos::ZERO).verdict.expect("admitted");
+        let ends = Nanos::from_secs(seconds);
+        assert_eq!(breaker.settle(&permit, Outcome::Success, ends), None);
+    }
+    assert_eq!([63, 64, 65, 66].map(throughput), [3, 2, 1, 0]);
 }
 
 #[test]
