@@ -293,6 +293,29 @@ async def main():
         assert done.stdout == "[2, 1, 0] False\n"
 
 
+    def test_an_await_that_is_interrupted_before_it_decides_may_be_made_again(self, clock, monkeypatch):
+        limiter, told = RateLimiter("5/s", clock=clock), []
+        monkeypatch.setattr("sluicegate._waiting.done", interrupt)
+
+        def first_await_of_a_thread():
+            acquisition = limiter.acquire()
+            with pytest.raises(KeyboardInterrupt):
+                acquisition.__await__()
+            told.append(limiter.stats().allowed)
+            monkeypatch.undo()
+            told.append(ended(acquisition.__await__()).value.remaining)
+
+        thread = threading.Thread(target=first_await_of_a_thread)
+        thread.start()
+        thread.join()
+        assert told == [0, 4]
+
+
+def interrupt(*_):
+    """Be interrupted, whatever was to be done."""
+    raise KeyboardInterrupt
+
+
 def ended(acquisition):
     """Take the step that an `await` takes, and catch by what it ends."""
     try:

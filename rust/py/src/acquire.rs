@@ -197,7 +197,7 @@ impl Acquire {
             return Ok(slf.clone().into_any());
         };
         let Some(decided) = carried(slf.py(), |result| {
-            source.draw(*count, *max_wait, |decision| result.write(decision))
+            source.draw(*count, *max_wait, |decision| result.write(decision)).is_some()
         })?
         else {
             return Ok(slf.clone().into_any());

@@ -71,7 +71,7 @@ impl Answer {
 #[inline]
 pub(crate) fn carried(
     py: Python<'_>,
-    decide: impl FnOnce(&RateLimitResult) -> Option<()>,
+    decide: impl FnOnce(&RateLimitResult) -> bool,
 ) -> PyResult<Option<Bound<'_, PyIterator>>> {
     let given = CARRIERS.try_with(|places| {
         let Some((place, carrier)) = Carrier::free(py, places)? else { return Ok(None) };
@@ -141,10 +141,10 @@ impl Carrier {
     fn carry<'py>(
         &self,
         py: Python<'py>,
-        decide: impl FnOnce(&RateLimitResult) -> Option<()>,
+        decide: impl FnOnce(&RateLimitResult) -> bool,
     ) -> PyResult<Option<Bound<'py, PyIterator>>> {
         // Before the decision: where this fails, nothing was drawn.
         let carrying = self.future.bind(py).try_iter()?;
-        Ok(decide(self.result.get()).map(|()| carrying))
+        Ok(decide(self.result.get()).then_some(carrying))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use sluicegate_core::{Clock as _, Memory as _, MonotonicClock, Nanos, Seed};
@@ -24,10 +25,14 @@ impl CallFloor {
     /// Make room for so many lines of memory, for `look`.
     #[new]
     #[pyo3(signature = (lines = 1))]
-    fn new(lines: usize) -> Self {
-        let line = |_| Line([(); 4].map(|()| [0; 2].map(AtomicU64::new)));
-        let lines = (0..lines.max(1)).map(line).collect();
-        Self { seed: Seed::random(), lines }
+    fn new(lines: u32) -> PyResult<Self> {
+        let count = lines.max(1) as usize;
+        let mut lines = Vec::new();
+        lines
+            .try_reserve_exact(count)
+            .map_err(|_| PyMemoryError::new_err(format!("there is no memory for {count} lines")))?;
+        lines.resize_with(count, || Line([(); 4].map(|()| [0; 2].map(AtomicU64::new))));
+        Ok(Self { seed: Seed::random(), lines: lines.into() })
     }
 
     /// Return True: the least a native method can do.
@@ -67,8 +72,9 @@ impl CallFloor {
     /// have places for four: where to count is known when the line is there.
     fn look(&self, key: &Bound<'_, PyString>) -> PyResult<bool> {
         let fingerprint = self.seed.bytes(key.to_str()?.as_bytes());
-        #[expect(clippy::cast_possible_truncation, reason = "any part of a hash serves")]
-        let line = &self.lines[fingerprint.get() as usize % self.lines.len()];
+        // The upper half scaled to the lines, as a table does: below their number.
+        let index = ((fingerprint.get() >> 32) * self.lines.len() as u64) >> 32;
+        let line = &self.lines[index as usize];
         Anywhere::fetch(line);
         let now = MonotonicClock.now();
         let mut hits = 0_u32;

@@ -150,7 +150,7 @@ impl<'a> Breaker<'a> {
         self.settle_rare(permit, outcome, slow, now)
     }
 
-    /// Settles what is no good call of a closed breaker.
+    /// Settles whatever is no good call that is recorded.
     #[cold]
     fn settle_rare(
         self,
@@ -166,8 +166,8 @@ impl<'a> Breaker<'a> {
         let sample = Sample { failed: outcome == Outcome::Failure, slow };
         match permit.role {
             Role::Recorded => {
-                let (word, row) = self.take_note(permit, sample, now)?;
-                self.consider(word, row, now)
+                let (word, is_row_long) = self.take_note(permit, sample, now)?;
+                self.consider(word, is_row_long, now)
             }
             Role::Probe(lease) => {
                 let word = self.count(permit, sample)?;
@@ -205,10 +205,10 @@ impl<'a> Breaker<'a> {
         (word.generation() == permit.generation).then_some(word)
     }
 
-    /// Counts a call and puts it into the window; gives the word and the failures in a row, where
-    /// these are limited.
+    /// Counts a call and puts it into the window; gives the word, and whether that makes as many
+    /// failures in a row as trip.
     #[inline]
-    fn take_note(self, permit: &Permit, sample: Sample, now: Nanos) -> Option<(Word, u64)> {
+    fn take_note(self, permit: &Permit, sample: Sample, now: Nanos) -> Option<(Word, bool)> {
         let word = self.count(permit, sample)?;
         let (cells, generation) = (&self.state.cells, permit.generation);
         match self.config.options.sampling {
@@ -216,16 +216,14 @@ impl<'a> Breaker<'a> {
             Sampling::Count(size) => cells.record_next(generation, size, sample),
         }
         let limit = self.config.options.consecutive_failures;
-        let row = if limit.is_some() { cells.streak(generation, sample.failed) } else { 0 };
-        Some((word, row))
+        Some((word, limit.is_some_and(|limit| cells.streak(generation, sample.failed) >= limit)))
     }
 
     /// Trips where a bad call that was recorded brings a ratio or the row there.
-    fn consider(self, word: Word, row: u64, now: Nanos) -> Option<Change> {
+    fn consider(self, word: Word, is_row_long: bool, now: Nanos) -> Option<Change> {
         // Of two bad calls that end at once, the one whose fence comes last sees both.
         fence(Ordering::SeqCst);
-        let limit = self.config.options.consecutive_failures;
-        if limit.is_none_or(|limit| row < limit) && !self.is_reached(self.window(word, now)) {
+        if !is_row_long && !self.is_reached(self.window(word, now)) {
             return None;
         }
         match word.state() {
@@ -253,7 +251,7 @@ impl<'a> Breaker<'a> {
         let (elapsed, span) = (self.state.elapsed(now).get(), self.config.cell_span);
         // Most calls end in the slot of the last one, which a product tells sooner than a quotient.
         let last = self.state.cells.last_slot();
-        match elapsed.checked_sub(last.saturating_mul(span)) {
+        match last.checked_mul(span).and_then(|begin| elapsed.checked_sub(begin)) {
             Some(past) if past < span => last,
             _ => elapsed / span,
         }

@@ -224,7 +224,7 @@ mod tests {
 
     const FAILED: Sample = Sample { failed: true, slow: false };
     const SLOW: Sample = Sample { failed: false, slow: true };
-    const FINE: Sample = Sample { failed: false, slow: false };
+    const FINE: Sample = Sample::GOOD;
 
     fn empty() -> Box<Cells> {
         Box::new(Cells::<[AtomicU64; LONG]>::new())

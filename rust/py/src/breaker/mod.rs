@@ -112,17 +112,23 @@ impl CircuitBreaker {
     /// Settles a call that ended with a result.
     #[inline]
     fn succeed(slf: &Bound<'_, Self>, permit: &Permit, result: &Bound<'_, PyAny>) -> PyResult<()> {
-        if slf.get().options().judges_results() {
-            return Self::judge(slf, permit, result);
+        match slf.get().options().predicate_of_results(slf.py()) {
+            Some(is_failure) => Self::judge(slf, permit, result, is_failure),
+            None => Self::conclude(slf, permit, Outcome::Success, None),
         }
-        Self::conclude(slf, permit, Outcome::Success, None)
     }
 
     /// Settles a call by what the predicate says of its result.
     #[cold]
-    fn judge(slf: &Bound<'_, Self>, permit: &Permit, result: &Bound<'_, PyAny>) -> PyResult<()> {
-        match slf.get().options().outcome_of_result(result) {
-            Ok(outcome) => Self::conclude(slf, permit, outcome, None),
+    fn judge(
+        slf: &Bound<'_, Self>,
+        permit: &Permit,
+        result: &Bound<'_, PyAny>,
+        is_failure: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        match is_failure.call1((result,)).and_then(|said| said.is_truthy()) {
+            Ok(true) => Self::conclude(slf, permit, Outcome::Failure, None),
+            Ok(false) => Self::conclude(slf, permit, Outcome::Success, None),
             Err(error) => {
                 slf.get().ignore(permit);
                 Err(error)

@@ -69,17 +69,10 @@ impl BreakerOptions {
         Ok(if self.handle.matches(error)? { Outcome::Failure } else { Outcome::Success })
     }
 
-    /// Whether a result may be a failure.
+    /// What says of results whether they are failures; none of them is where nothing does.
     #[inline]
-    pub(super) fn judges_results(&self) -> bool {
-        self.handle_result.is_some()
-    }
-
-    /// Says what a result means.
-    pub(super) fn outcome_of_result(&self, result: &Bound<'_, PyAny>) -> PyResult<Outcome> {
-        let Some(predicate) = &self.handle_result else { return Ok(Outcome::Success) };
-        let failed = predicate.bind(result.py()).call1((result,))?.is_truthy()?;
-        Ok(if failed { Outcome::Failure } else { Outcome::Success })
+    pub(super) fn predicate_of_results<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+        self.handle_result.as_ref().map(|predicate| predicate.bind(py))
     }
 }
 
