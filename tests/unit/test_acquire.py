@@ -292,7 +292,6 @@ async def main():
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert done.stdout == "[2, 1, 0] False\n"
 
-
     def test_an_await_that_is_interrupted_before_it_decides_may_be_made_again(self, clock, monkeypatch):
         limiter, told = RateLimiter("5/s", clock=clock), []
         monkeypatch.setattr("sluicegate._waiting.done", interrupt)
