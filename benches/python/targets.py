@@ -93,9 +93,14 @@ def breaker_targets() -> Iterator[Target]:
     yield Target("`breaker.call(f)` against a call of an empty `f`", "≤ 3 ×", times, (call, FUNCTION))
     yield Target("… a native method that only calls `f`, which is its floor", "", times, (THROUGH, FUNCTION))
     yield Target("… as a decorator", "", times, (ours("@breaker"), FUNCTION))
-    adds = "… what it adds against what circuitbreaker adds"
-    for group, how in (("breaker.call", "called, which lets all through"), ("@breaker", "as a decorator")):
-        yield Target(f"{adds}, {how}", "≤ 0.125 ×", added, (call, (group, "circuitbreaker"), FUNCTION))
+    theirs = {group: (group, "circuitbreaker") for group in ("breaker.call", "@breaker")}
+    for one, group, how in (
+        (call, "breaker.call", "`breaker.call(f)` … its `call`, which lets all through"),
+        (call, "@breaker", "`breaker.call(f)` … its decorator"),
+        (ours("@breaker"), "@breaker", "as a decorator … its decorator"),
+    ):
+        case = f"what it adds against what circuitbreaker adds: {how}"
+        yield Target(case, "≤ 0.125 ×", added, (one, theirs[group], FUNCTION), "{:.3f} ×")
     keys = (ours(decorated), (decorated, "circuitbreaker"), COROUTINE)
     yield Target("`@breaker` async: what it adds against circuitbreaker", "≤ 0.25 ×", added, keys)
     for group in ("try_acquire, refused", "attempt, refused", "breaker.try_enter, open"):
