@@ -120,20 +120,22 @@ enum Step<'py> {
 }
 
 impl Acquire {
-    /// Makes one: of the one that was done last, if nobody holds that any more.
+    /// Makes one: of the one that was done last, if nobody holds that any more. The order is put
+    /// together where it is to lie, for to move it takes longer.
+    #[inline]
     pub(crate) fn make(
         py: Python<'_>,
-        source: Source,
         count: u64,
         max_wait: Nanos,
+        source: impl FnOnce() -> Source,
     ) -> PyResult<Py<Self>> {
-        let order = Some(Order { source, count, max_wait });
+        let order = || Some(Order { source: source(), count, max_wait });
         match DONE.try_with(|done| done.take(py)).ok().flatten() {
             Some(done) => {
-                done.try_borrow_mut(py)?.order = order;
+                done.try_borrow_mut(py)?.order = order();
                 Ok(done)
             }
-            None => Py::new(py, Self { order, waiting: None }),
+            None => Py::new(py, Self { order: order(), waiting: None }),
         }
     }
 
@@ -202,9 +204,8 @@ impl Acquire {
         else {
             return Ok(slf.clone().into_any());
         };
-        let order = this.order.take();
+        this.order = None;
         drop(this);
-        drop(order);
         Self::done(slf);
         Ok(decided.into_any())
     }

@@ -174,7 +174,7 @@ impl KeyedRateLimiter {
     ) -> PyResult<Py<Acquire>> {
         let key = fingerprint(key, slf.get().core.seed())?;
         let max_wait = nanos_or_forever(timeout, "timeout")?;
-        Acquire::make(py, Source::Keyed(slf, key), count.0, max_wait)
+        Acquire::make(py, count.0, max_wait, || Source::Keyed(slf, key))
     }
 
     /// Draw `count` permits of `key`, waiting for them up to `timeout` seconds in this thread.

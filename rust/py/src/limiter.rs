@@ -174,7 +174,7 @@ impl RateLimiter {
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<Acquire>> {
         let max_wait = nanos_or_forever(timeout, "timeout")?;
-        Acquire::make(py, Source::Direct(slf), count.0, max_wait)
+        Acquire::make(py, count.0, max_wait, || Source::Direct(slf))
     }
 
     /// Draw `count` permits, waiting for them up to `timeout` seconds in this thread.

@@ -138,7 +138,7 @@ impl ShardedRateLimiter {
     ) -> PyResult<Py<Acquire>> {
         let key = fingerprint(key, &slf.get().seed)?;
         let max_wait = nanos_or_forever(timeout, "timeout")?;
-        Acquire::make(py, Source::Sharded(slf, key), count.0, max_wait)
+        Acquire::make(py, count.0, max_wait, || Source::Sharded(slf, key))
     }
 
     /// Draw `count` permits for `key`, waiting for them up to `timeout` seconds in this thread.
