@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::breaker::{is_awaitable, is_plain};
+use crate::awaitable::{is_awaitable, is_plain};
 
 /// The native part of `sluicegate.Retry`, which adds what comes after a failure.
 #[pyclass(frozen, subclass, module = "sluicegate._native")]

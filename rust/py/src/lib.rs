@@ -2,6 +2,7 @@
 
 mod acquire;
 mod answer;
+mod awaitable;
 mod breaker;
 mod budget;
 mod clock;

@@ -1,5 +1,6 @@
 //! The circuit breaker: its guards enter, call and settle; the class in Python waits for changes.
 
+mod course;
 mod dropped;
 mod gate;
 mod options;
@@ -18,18 +19,14 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
-use sluicegate_core::breaker::{Breaker, Change, CircuitState, Outcome, Permit, Refusal, Trip};
-use sluicegate_core::{Clock as _, MonotonicClock, Nanos};
+use pyo3::types::{PyDict, PyInt, PyTuple};
+use sluicegate_core::Clock as _;
+use sluicegate_core::breaker::{CircuitState, Permit, Trip};
 
 use shared::{State, StatePlace};
 
-use crate::clock::Clock;
+use crate::awaitable::{is_awaitable, is_coroutine, is_coroutine_function, is_plain};
 use crate::convert::{nanos_from_seconds, seconds};
-
-/// The flag of a code object whose function is a coroutine function.
-const CO_COROUTINE: u32 = 0x80;
 
 /// The ticket of a trip, to be given back with the true length of the break.
 #[pyclass(frozen, module = "sluicegate._native")]
@@ -54,130 +51,6 @@ impl BreakerTrip {
 pub(crate) struct CircuitBreaker {
     terms: Py<BreakerTerms>,
     state: State,
-}
-
-impl CircuitBreaker {
-    #[inline]
-    fn options(&self) -> &BreakerOptions {
-        self.terms.get().options.get()
-    }
-
-    #[inline]
-    fn core(&self) -> Breaker<'_> {
-        Breaker::new(&self.options().core, self.state.get())
-    }
-
-    #[inline]
-    fn clock(&self) -> &Clock {
-        &self.terms.get().clock
-    }
-
-    fn ignore(&self, permit: &Permit) {
-        // An ignored call changes no state, and no time goes into it.
-        let change = self.core().settle(permit, Outcome::Ignored, Nanos::ZERO);
-        debug_assert!(change.is_none());
-    }
-
-    /// Enters, and has what that changed reported; gives a permit or why there is none.
-    fn enter(slf: &Bound<'_, Self>) -> PyResult<Result<Permit, Refusal>> {
-        let this = slf.get();
-        let entry = this.core().enter(this.clock().now());
-        let reported = entry.change.map_or(Ok(()), |change| Self::report(slf, change));
-        if let Err(error) = reported {
-            if let Ok(permit) = &entry.verdict {
-                this.ignore(permit);
-            }
-            return Err(error);
-        }
-        Ok(entry.verdict)
-    }
-
-    fn enter_or_raise(slf: &Bound<'_, Self>) -> PyResult<Permit> {
-        Self::enter(slf)?
-            .map_err(|refusal| Self::refuse(slf, refusal).unwrap_or_else(|error| error))
-    }
-
-    fn refuse(slf: &Bound<'_, Self>, refusal: Refusal) -> PyResult<PyErr> {
-        let retry_after = refusal.retry_after.map(seconds);
-        let name = intern!(slf.py(), "_refusal");
-        slf.call_method1(name, (refusal.state as u8, retry_after)).map(PyErr::from_value)
-    }
-
-    fn report(slf: &Bound<'_, Self>, change: Change) -> PyResult<()> {
-        let trip = change.trip.map(|core| BreakerTrip { core });
-        let arguments = (change.from as u8, change.to as u8, seconds(change.at), trip);
-        slf.call_method1(intern!(slf.py(), "_changed"), arguments).map(drop)
-    }
-
-    /// Settles a call that ended with a result.
-    #[inline]
-    fn succeed(slf: &Bound<'_, Self>, permit: &Permit, result: &Bound<'_, PyAny>) -> PyResult<()> {
-        match slf.get().options().predicate_of_results(slf.py()) {
-            Some(is_failure) => Self::judge(slf, permit, result, is_failure),
-            None => Self::conclude(slf, permit, Outcome::Success, None),
-        }
-    }
-
-    /// Settles a call by what the predicate says of its result.
-    #[cold]
-    fn judge(
-        slf: &Bound<'_, Self>,
-        permit: &Permit,
-        result: &Bound<'_, PyAny>,
-        is_failure: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        match is_failure.call1((result,)).and_then(|said| said.is_truthy()) {
-            Ok(true) => Self::conclude(slf, permit, Outcome::Failure, None),
-            Ok(false) => Self::conclude(slf, permit, Outcome::Success, None),
-            Err(error) => {
-                slf.get().ignore(permit);
-                Err(error)
-            }
-        }
-    }
-
-    /// Settles a call that raised `error`; an error of its own is what a predicate raised.
-    fn fail(slf: &Bound<'_, Self>, permit: &Permit, error: &Bound<'_, PyAny>) -> PyResult<()> {
-        let concluded = match slf.get().options().outcome_of_error(error) {
-            Ok(outcome) => Self::conclude(slf, permit, outcome, Some(error)),
-            Err(raised) => {
-                slf.get().ignore(permit);
-                Err(raised)
-            }
-        };
-        if let Err(raised) = &concluded {
-            raised.value(slf.py()).setattr(intern!(slf.py(), "__context__"), error)?;
-        }
-        concluded
-    }
-
-    #[inline]
-    fn conclude(
-        slf: &Bound<'_, Self>,
-        permit: &Permit,
-        outcome: Outcome,
-        error: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let this = slf.get();
-        if outcome == Outcome::Failure {
-            slf.setattr(intern!(slf.py(), "_last_failure"), error)?;
-        }
-        let core = this.core();
-        let is_tick_enough = core.tolerates(permit, outcome, MonotonicClock::TICK);
-        let now = if is_tick_enough { this.clock().tick() } else { this.clock().now() };
-        match core.settle(permit, outcome, now) {
-            Some(change) => Self::report(slf, change),
-            None => Ok(()),
-        }
-    }
-
-    fn force(slf: &Bound<'_, Self>, to: CircuitState) -> PyResult<()> {
-        let this = slf.get();
-        match this.core().force(to, this.clock().now()) {
-            Some(change) => Self::report(slf, change),
-            None => Ok(()),
-        }
-    }
 }
 
 #[pymethods]
@@ -381,48 +254,4 @@ impl CircuitBreaker {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.terms)
     }
-}
-
-/// Tells by a few comparisons that a result of a common type is no awaitable.
-#[inline]
-pub(crate) fn is_plain(result: &Bound<'_, PyAny>) -> bool {
-    result.is_none()
-        || result.is_exact_instance_of::<PyBool>()
-        || result.is_exact_instance_of::<PyInt>()
-        || result.is_exact_instance_of::<PyString>()
-        || result.is_exact_instance_of::<PyBytes>()
-        || result.is_exact_instance_of::<PyFloat>()
-        || result.is_exact_instance_of::<PyDict>()
-        || result.is_exact_instance_of::<PyList>()
-        || result.is_exact_instance_of::<PyTuple>()
-}
-
-pub(crate) fn is_awaitable(result: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static GENERATOR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    static IS_AWAITABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let (py, kind) = (result.py(), result.get_type());
-    if kind.is(GENERATOR.import(py, "types", "GeneratorType")?) {
-        // Some generators are coroutines of the old kind; a flag in their code tells.
-        let is_awaitable = IS_AWAITABLE.import(py, "inspect", "isawaitable")?;
-        return is_awaitable.call1((result,))?.is_truthy();
-    }
-    kind.hasattr(intern!(py, "__await__"))
-}
-
-fn is_coroutine(result: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static COROUTINE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    Ok(result.get_type().is(COROUTINE.import(result.py(), "types", "CoroutineType")?))
-}
-
-/// Asks the code object first: most functions have one, and `inspect` takes its time.
-fn is_coroutine_function(func: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static IS_COROUTINE_FUNCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = func.py();
-    if let Some(code) = func.getattr_opt(intern!(py, "__code__"))? {
-        let flags: u32 = code.getattr(intern!(py, "co_flags"))?.extract()?;
-        return Ok(flags & CO_COROUTINE != 0);
-    }
-    let is_coroutine_function =
-        IS_COROUTINE_FUNCTION.import(py, "sluicegate._calls", "is_coroutine_function")?;
-    is_coroutine_function.call1((func,))?.is_truthy()
 }
