@@ -12,7 +12,7 @@ import threading
 import pytest
 import trio
 
-from sluicegate import LimitExceededError, RateLimiter, RateLimiterConfig
+from sluicegate import LimitExceededError, RateLimiter, RateLimiterConfig, _waiting
 
 
 async def test_a_free_permit_is_there_at_once(clock):
@@ -308,6 +308,26 @@ async def main():
         thread.start()
         thread.join()
         assert told == [0, 4]
+
+    def test_an_acquisition_may_be_awaited_while_its_thread_gets_its_futures(self, clock, monkeypatch):
+        limiter, told, done = RateLimiter("5/s", clock=clock), [], _waiting.done
+
+        def awaited_meanwhile(result):
+            if not told:
+                told.append(ended(acquisitions[0]).value.remaining)
+            return done(result)
+
+        def first_awaits_of_a_thread():
+            with pytest.raises(RuntimeError, match="already awaited"):
+                next(acquisitions[0].__await__())
+            told.append(ended(acquisitions[1].__await__()).value.remaining)
+
+        monkeypatch.setattr(_waiting, "done", awaited_meanwhile)
+        acquisitions = [limiter.acquire(), limiter.acquire()]
+        thread = threading.Thread(target=first_awaits_of_a_thread)
+        thread.start()
+        thread.join()
+        assert told == [4, 3]
 
 
 def interrupt(*_):

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use sluicegate_core::{Decision, Fingerprint, Nanos};
 
-use crate::answer::{Answer, carried};
+use crate::answer::{Answer, carried, make_carriers};
 use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
 use crate::reservation::Reservation;
@@ -129,13 +129,14 @@ impl Acquire {
         max_wait: Nanos,
         source: impl FnOnce() -> Source,
     ) -> PyResult<Py<Self>> {
-        let order = || Some(Order { source: source(), count, max_wait });
+        let order = || Order { source: source(), count, max_wait };
         match DONE.try_with(|done| done.take(py)).ok().flatten() {
             Some(done) => {
-                done.try_borrow_mut(py)?.order = order();
+                // There is none in it: what is done holds nothing.
+                done.try_borrow_mut(py)?.order.get_or_insert_with(order);
                 Ok(done)
             }
-            None => Py::new(py, Self { order: order(), waiting: None }),
+            None => Py::new(py, Self { order: Some(order()), waiting: None }),
         }
     }
 
@@ -200,8 +201,9 @@ impl Acquire {
         };
         let Some(decided) = carried(slf.py(), |result| {
             source.draw(*count, *max_wait, |decision| result.write(decision)).is_some()
-        })?
-        else {
+        }) else {
+            drop(this);
+            make_carriers(slf.py())?;
             return Ok(slf.clone().into_any());
         };
         this.order = None;

@@ -67,20 +67,42 @@ impl Answer {
 }
 
 /// Decides, for an `await` that is to find it done: what that is to look at; nothing where nothing was
-/// decided, since `decide`, which writes the result, would wait or whatever could carry it is in use.
+/// decided, since `decide`, which writes the result, would wait or nothing that could carry it is free.
+///
+/// No error comes of it: to hand on the room for one takes longer than to decide.
 #[inline]
 pub(crate) fn carried(
     py: Python<'_>,
     decide: impl FnOnce(&RateLimitResult) -> bool,
-) -> PyResult<Option<Bound<'_, PyIterator>>> {
+) -> Option<Bound<'_, PyIterator>> {
     let given = CARRIERS.try_with(|places| {
-        let Some((place, carrier)) = Carrier::free(py, places)? else { return Ok(None) };
+        let (place, carrier) = places.iter().find_map(|place| Carrier::free(py, place))?;
         let given = carrier.carry(py, decide);
         place.set(Some(carrier));
         given
     });
     // A thread that ends has no place left for one.
-    given.unwrap_or(Ok(None))
+    given.ok().flatten()
+}
+
+/// Makes what is to carry this thread's next results, where there is none.
+#[cold]
+pub(crate) fn make_carriers(py: Python<'_>) -> PyResult<()> {
+    let is_empty = |place: &Place| {
+        let carrier = place.take();
+        let is_empty = carrier.is_none();
+        place.set(carrier);
+        is_empty
+    };
+    let lacks = |places: &[Place; 2]| places.iter().any(is_empty);
+    // A thread that ends has no place left for one, here and below.
+    while CARRIERS.try_with(lacks).unwrap_or(false) {
+        let Some(made) = Carrier::make(py)? else { break };
+        let _ = CARRIERS.try_with(|places| {
+            places.iter().find(|place| is_empty(place)).map(|place| place.set(Some(made)))
+        });
+    }
+    Ok(())
 }
 
 /// A future that was done before anybody saw it, and the result in it.
@@ -94,19 +116,15 @@ struct Carrier {
 }
 
 impl Carrier {
-    /// Takes one that nobody else holds out of its place; makes it where there is none.
+    /// Takes one that nobody else holds out of its place.
     #[inline]
-    fn free<'a>(py: Python<'_>, places: &'a [Place]) -> PyResult<Option<(&'a Place, Self)>> {
-        for place in places {
-            let Some(carrier) = place.take() else {
-                return Ok(Self::make(py)?.map(|carrier| (place, carrier)));
-            };
-            if carrier.is_free(py) {
-                return Ok(Some((place, carrier)));
-            }
-            place.set(Some(carrier));
+    fn free<'a>(py: Python<'_>, place: &'a Place) -> Option<(&'a Place, Self)> {
+        let carrier = place.take()?;
+        if carrier.is_free(py) {
+            return Some((place, carrier));
         }
-        Ok(None)
+        place.set(Some(carrier));
+        None
     }
 
     /// Makes one where asyncio is: not while it is being loaded, or torn down with the interpreter.
@@ -142,9 +160,9 @@ impl Carrier {
         &self,
         py: Python<'py>,
         decide: impl FnOnce(&RateLimitResult) -> bool,
-    ) -> PyResult<Option<Bound<'py, PyIterator>>> {
+    ) -> Option<Bound<'py, PyIterator>> {
         // Before the decision: where this fails, nothing was drawn.
-        let carrying = self.future.bind(py).try_iter()?;
-        Ok(decide(self.result.get()).then_some(carrying))
+        let carrying = self.future.bind(py).try_iter().ok()?;
+        decide(self.result.get()).then_some(carrying)
     }
 }
