@@ -137,7 +137,7 @@ def test_a_server_that_hangs_costs_one_timeout_and_not_one_a_call(server, breake
 
     server.resume()
     assert breaker.stats().errors == 1
-    assert 0.9 < took < 1 + 0.4, took
+    assert 0.9 < took < 2, took
 
 
 async def test_the_asynchronous_one_does_the_same(server):
@@ -150,7 +150,7 @@ async def test_the_asynchronous_one_does_the_same(server):
     await (await breaker.try_enter()).failure()
     await (await breaker.try_enter()).failure()
     assert await breaker.try_enter() is None
-    assert 0.9 < time.monotonic() - began < 1 + 0.4
+    assert 0.9 < time.monotonic() - began < 2
     assert breaker.stats().errors == 1
     server.resume()
     await breaker.aclose()

@@ -118,7 +118,7 @@ def test_no_call_waits_longer_than_one_timeout_under_load(server, limiter_of):
     for thread in threads:
         thread.join()
 
-    assert 0.9 < max(waited) < 1 + 0.4  # the timeout, and what a busy machine adds
+    assert 0.9 < max(waited) < 2  # one timeout, and what a busy machine adds
     assert 0 < len(during) <= 10 + 50 * (time.monotonic() - stopped)
 
 

@@ -132,7 +132,7 @@ def test_the_lease_of_a_dead_probe_runs_out_with_its_timeout():
     while (permit := breaker.try_enter()) is None:
         assert time.monotonic() - began < 5.0
         time.sleep(min(breaker.retry_after or 0.0, 0.5) + 0.001)
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 2 * 0.5
     permit.success()
     assert breaker.state is CircuitState.CLOSED
 
