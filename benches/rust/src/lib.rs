@@ -200,8 +200,8 @@ fn shared(threads: u32, name: &'static str) -> Case {
     }
 }
 
-/// A limiter for each of many keys, which come at random: ours hashes the eight bytes of a key with
-/// its seed, the peer an integer with the hasher it comes with.
+/// A limiter for each of many keys, which come at random: integers, which ours tells apart by a
+/// permutation under its seed and the peer by the hasher it comes with, `SipHash`-1-3.
 #[must_use]
 pub fn keyed() -> Vec<Case> {
     [(1_000, "1 k keys"), (100_000, "100 k keys"), (1_000_000, "1 M keys")]

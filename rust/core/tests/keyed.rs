@@ -261,6 +261,17 @@ fn a_full_house_of_live_keys_needs_no_overflow() {
 }
 
 #[test]
+fn integers_in_steps_of_any_size_find_room_as_others_do() {
+    for step in [2, 10, 1 << 8, 1 << 20, 1 << 32, 1 << 45, 1_000_000_007] {
+        let limiter = limiter(&[ONE_A_SECOND], 20_000);
+        for number in 0..20_000 {
+            assert!(limiter.try_acquire(&at(0), key(&limiter, number * step), 3));
+        }
+        assert_eq!(limiter.overflowed(), 0, "{step}");
+    }
+}
+
+#[test]
 fn a_key_of_a_large_house_takes_less_than_24_bytes() {
     let limiter = limiter(&[ONE_A_SECOND], 1_400_000);
     assert!(limiter.size() <= 24 * 1_400_000, "{}", limiter.size());

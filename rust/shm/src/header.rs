@@ -21,8 +21,9 @@ use crate::error::SegmentError;
 /// The length of a header: a page, so that the words begin on one.
 pub(crate) const LENGTH: usize = 4_096;
 
-/// The layout of header and words; whoever changes either counts it up.
-pub(crate) const VERSION: u32 = 2;
+/// The layout of header and words, and the hash that tells where a key lies; whoever changes one of
+/// them counts it up.
+pub(crate) const VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"sluicegt";
 const CHECKSUM: usize = 24;

@@ -148,7 +148,6 @@ pub struct KeyedRateLimiter<M: Memory = Heap> {
     /// What refunds must know of each other. Slots that share a ledger bound each other's refunds:
     /// less may go back than could, never more.
     ledgers: M::Of<Ledger>,
-    seed: Seed,
     /// How many decisions the overflow made: one count.
     overflowed: M::Of<AtomicU64>,
     /// Keeps changes of the quotas apart; no decision takes it.
@@ -178,15 +177,15 @@ impl<M: Memory> KeyedRateLimiter<M> {
         let sizes = [bandwidths.len(), lines.len(), ledgers.len(), overflowed.len()];
         let Dimensions { bandwidths: number, .. } = dimensions;
         assert_eq!(sizes, [number, dimensions.lines, dimensions.ledgers, 1]);
-        let table = Table::over(lines, dimensions.groups, number);
-        Self { bandwidths, table, ledgers, seed, overflowed, changes: Mutex::new(()) }
+        let table = Table::over(lines, dimensions.groups, number, seed);
+        Self { bandwidths, table, ledgers, overflowed, changes: Mutex::new(()) }
     }
 
     /// What makes the fingerprints of this limiter's keys.
     #[inline]
     #[must_use]
     pub fn seed(&self) -> &Seed {
-        &self.seed
+        self.table.seed()
     }
 
     /// Draws `count` permits of `key`, or says no. The hot path.

@@ -1,7 +1,7 @@
 //! Open addressing over slots of a tag and a word for each bandwidth, without an allocation after
 //! the first.
 
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, Seed};
 use crate::memory::Memory;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -86,6 +86,7 @@ pub(super) struct Table<M: Memory> {
     groups: usize,
     /// Words of a slot: its tag, and one for each bandwidth.
     stride: usize,
+    seed: Seed,
 }
 
 /// How many groups, and how many lines for them, `max_keys` take at a load of 70 %.
@@ -112,8 +113,13 @@ fn home_line(key: Fingerprint) -> usize {
 
 impl<M: Memory> Table<M> {
     /// Takes lines that are as many as [`dimensions`] says.
-    pub(super) fn over(lines: M::Of<Line>, groups: usize, bandwidths: usize) -> Self {
-        Self { lines, groups, stride: bandwidths + 1 }
+    pub(super) fn over(lines: M::Of<Line>, groups: usize, bandwidths: usize, seed: Seed) -> Self {
+        Self { lines, groups, stride: bandwidths + 1, seed }
+    }
+
+    #[inline]
+    pub(super) fn seed(&self) -> &Seed {
+        &self.seed
     }
 
     pub(super) fn slots(&self) -> usize {
@@ -151,21 +157,27 @@ impl<M: Memory> Table<M> {
         (((key.get() >> 32) * self.groups as u64) >> 32) as usize
     }
 
+    /// Any but the first, by another hash; itself where it is the only one.
+    fn other_group(&self, key: Fingerprint, first: usize) -> usize {
+        // Scaled as above.
+        let beyond = ((self.seed.again(key) >> 32) * (self.groups as u64 - 1)) >> 32;
+        let other = first + 1 + beyond as usize;
+        if other < self.groups { other } else { other - self.groups }
+    }
+
     pub(super) fn reach(&self, key: Fingerprint) -> Reach {
-        let (groups, first) = (self.groups, self.first_group(key));
-        // The lower half scaled to the others; as above.
-        let beyond = ((key.get() & 0xffff_ffff) * (groups as u64 - 1)) >> 32;
-        let beyond = first + 1 + beyond as usize;
-        let other = if beyond < groups { beyond } else { beyond - groups };
-        Reach { groups: [first, other], len: groups.min(2), home: home_line(key) * (GROUP / LINES) }
+        let first = self.first_group(key);
+        let groups = [first, self.other_group(key, first)];
+        Reach { groups, len: self.groups.min(2), home: home_line(key) * (GROUP / LINES) }
     }
 
     /// The line on which the search for a key begins, and most likely ends. It is fetched while the
     /// caller has something else to do.
     #[inline]
     pub(super) fn fetch_home(&self, key: Fingerprint) -> usize {
-        let slot = self.first_group(key) * GROUP + home_line(key) * (GROUP / LINES);
-        let home = slot * self.stride / LINE;
+        let line = self.first_group(key) * LINES + home_line(key);
+        // By a branch, so that nothing waits for the product where there is one bandwidth.
+        let home = if self.stride == 2 { line } else { line * self.stride / 2 };
         if let Some(line) = self.lines.get(home) {
             M::fetch(line);
         }
@@ -186,11 +198,15 @@ impl<M: Memory> Table<M> {
 
     #[inline(never)]
     fn find_off_home(&self, key: Fingerprint) -> Option<(&Slot, Tag)> {
-        let reach = self.reach(key);
-        reach.groups[..reach.len].iter().find_map(|group| {
-            let lines = &self.lines[group * LINES..][..LINES];
-            (0..LINES).find_map(|step| lines[(home_line(key) + step) % LINES].find(key))
-        })
+        let first = self.first_group(key);
+        self.find_in_group(first, key, 1)
+            .or_else(|| self.find_in_group(self.other_group(key, first), key, 0))
+    }
+
+    #[inline]
+    fn find_in_group(&self, group: usize, key: Fingerprint, from: usize) -> Option<(&Slot, Tag)> {
+        let lines = &self.lines[group * LINES..][..LINES];
+        (from..LINES).find_map(|step| lines[(home_line(key) + step) % LINES].find(key))
     }
 
     #[inline]
