@@ -474,15 +474,19 @@ async def test_a_stream_that_is_closed_early_frees_the_place_of_its_probe(asynch
     await permit.success()
 
 
+LEASE = 1.0
+"""Seconds of a probe's lease, where a test lets them pass; a busy machine adds less than as much again."""
+
+
 def _probe_and_hang(path, entered):
     client = redis.Redis(unix_socket_path=path, socket_timeout=5)
-    breaker = RedisCircuitBreaker(client, name="test", probe_timeout=0.5, on_error="raise")
+    breaker = RedisCircuitBreaker(client, name="test", probe_timeout=LEASE, on_error="raise")
     entered.put(breaker.try_enter() is not None)
     signal.pause()
 
 
 def test_the_lease_of_a_killed_probe_runs_out_with_its_timeout(server, breaker_of):
-    breaker = breaker_of(consecutive_failures=1, break_duration=0, probe_timeout=0.5, refresh=0)
+    breaker = breaker_of(consecutive_failures=1, break_duration=0, probe_timeout=LEASE, refresh=0)
     fail(breaker)
     fork = multiprocessing.get_context("fork")
     entered = fork.SimpleQueue()
@@ -496,8 +500,8 @@ def test_the_lease_of_a_killed_probe_runs_out_with_its_timeout(server, breaker_o
 
     while (permit := breaker.try_enter()) is None:
         assert time.monotonic() < began + 5
-        time.sleep(min(breaker.retry_after, 0.5) + 0.001)
-    assert time.monotonic() < began + 1.0  # the timeout, and what a busy machine adds
+        time.sleep(min(breaker.retry_after, LEASE) + 0.001)
+    assert time.monotonic() < began + 2 * LEASE
     permit.success()
     assert breaker.state is CircuitState.CLOSED
 

@@ -119,7 +119,7 @@ def test_failures_in_several_processes_trip_one_breaker(kind):
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_the_lease_of_a_dead_probe_runs_out_with_its_timeout():
-    breaker = CircuitBreaker(consecutive_failures=1, break_duration=0, probe_timeout=0.5, shared="search")
+    breaker = CircuitBreaker(consecutive_failures=1, break_duration=0, probe_timeout=1, shared="search")
     fail(breaker)
     context = multiprocessing.get_context("fork")
     entered = context.Queue()
@@ -131,8 +131,8 @@ def test_the_lease_of_a_dead_probe_runs_out_with_its_timeout():
     began = time.monotonic()
     while (permit := breaker.try_enter()) is None:
         assert time.monotonic() - began < 5.0
-        time.sleep(min(breaker.retry_after or 0.0, 0.5) + 0.001)
-    assert time.monotonic() - began < 2 * 0.5
+        time.sleep(min(breaker.retry_after or 0.0, 1) + 0.001)
+    assert time.monotonic() - began < 2  # one lease, and what a busy machine adds
     permit.success()
     assert breaker.state is CircuitState.CLOSED
 
