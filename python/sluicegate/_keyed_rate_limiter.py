@@ -30,9 +30,9 @@ class KeyedRateLimiter(Sharing, Waiting, _native.KeyedRateLimiter):
     newcomers among them share one bucket: they are denied more, never less, and `stats().overflowed` counts
     it. A decision neither allocates nor locks, and costs a cache miss above one of `RateLimiter`.
 
-    Keys are str, bytes, ints of any size, or tuples of these. They are hashed under a secret (SipHash-1-3),
-    so that nobody outside can choose keys that collide; two of a million share a limit with a chance of
-    10^-8. Whoever waits for one key delays no other.
+    Keys are str, bytes, ints of any size, or tuples of these. They are told apart under a secret (by
+    SipHash-1-3, ints of 64 bits by a permutation), so that nobody outside can choose keys that collide; two
+    of a million share a limit with a chance of 3 * 10^-8. Whoever waits for one key delays no other.
 
     Args:
         configs: Quotas for each key, each a `RateLimiterConfig` or a string such as "100/s"; up to eight.

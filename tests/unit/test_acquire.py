@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 import trio
@@ -174,6 +175,16 @@ async def test_an_acquisition_that_nobody_awaits_draws_nothing(clock):
     limiter = RateLimiter("5/s", clock=clock)
     limiter.acquire().close()
     assert limiter.peek(0).remaining == 5
+
+
+async def test_what_dies_with_an_acquisition_finds_it_over(clock):
+    await RateLimiter("5/s", clock=clock).acquire()
+    limiter = RateLimiter("5/s", clock=clock)
+    acquisition, heard = limiter.acquire(), []
+    weakref.finalize(limiter, lambda: heard.append(acquisition.close()))
+    del limiter
+    assert await acquisition
+    assert heard == [None]
 
 
 async def test_an_acquisition_passes_for_a_coroutine(clock):

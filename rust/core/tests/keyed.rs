@@ -272,6 +272,28 @@ fn integers_in_steps_of_any_size_find_room_as_others_do() {
 }
 
 #[test]
+fn integers_that_differ_in_their_upper_bits_find_room_under_any_secret() {
+    let kinds = [
+        |number: u64| number << 40,
+        |number: u64| number << 48,
+        u64::swap_bytes,
+        u64::reverse_bits,
+        |number: u64| f64::from(u32::try_from(number).unwrap()).to_bits(),
+    ];
+    for secret in 0..200 {
+        for (place, kind) in kinds.iter().enumerate() {
+            let quotas = [quota(&ONE_A_SECOND)];
+            let limiter = KeyedRateLimiter::new(&quotas, 1_000, Seed::new([secret, 7])).unwrap();
+            for number in 0..1_000 {
+                let key = limiter.seed().integer(&kind(number).to_le_bytes());
+                limiter.try_acquire(&at(0), key, 3);
+            }
+            assert_eq!(limiter.overflowed(), 0, "kind {place}, secret {secret}");
+        }
+    }
+}
+
+#[test]
 fn a_key_of_a_large_house_takes_less_than_24_bytes() {
     let limiter = limiter(&[ONE_A_SECOND], 1_400_000);
     assert!(limiter.size() <= 24 * 1_400_000, "{}", limiter.size());

@@ -245,7 +245,7 @@ fn keys_spread_over_the_shards_and_each_keeps_its_own() {
         keys[limiter.shard(self::key(key))] += 1;
     }
     assert!(keys.iter().all(|&keys| (850..1_150).contains(&keys)), "{keys:?}");
-    assert_eq!([1, 2, 3, u64::MAX].map(|key| limiter.shard(self::key(key))), [4, 4, 2, 3]);
+    assert_eq!([1, 2, 3, u64::MAX].map(|key| limiter.shard(self::key(key))), [4, 4, 2, 1]);
 }
 
 #[test]

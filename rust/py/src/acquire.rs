@@ -12,7 +12,7 @@ use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
 use crate::reservation::Reservation;
 use crate::sharded::ShardedRateLimiter;
-use crate::spare::Spare;
+use crate::spare::{Spare, has_holders};
 
 /// Whose permits are acquired.
 pub(crate) enum Source {
@@ -45,6 +45,16 @@ impl Source {
         }
         tally.decided(decision.allowed, count);
         Some(give(&decision))
+    }
+
+    /// Whether the limiter goes with it.
+    #[inline]
+    fn is_last(&self, py: Python<'_>) -> bool {
+        match self {
+            Self::Direct(limiter) => has_holders(py, limiter, 1),
+            Self::Keyed(limiter, _) => has_holders(py, limiter, 1),
+            Self::Sharded(limiter, _) => has_holders(py, limiter, 1),
+        }
     }
 
     fn queue(
@@ -181,6 +191,13 @@ impl Acquire {
         Ok(slf.try_borrow_mut()?.order.take())
     }
 
+    /// Takes out an order whose limiter goes with it, which may run code that looks at this awaitable:
+    /// nothing is borrowed by then.
+    #[cold]
+    fn take_last(&mut self) -> Option<Box<Order>> {
+        self.order.take().map(Box::new)
+    }
+
     fn waiting<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let waiting = &slf.try_borrow()?.waiting;
         Ok(waiting.as_ref().map(|waiting| waiting.bind(slf.py()).clone()))
@@ -206,8 +223,10 @@ impl Acquire {
             make_carriers(slf.py())?;
             return Ok(slf.clone().into_any());
         };
+        let last = if source.is_last(slf.py()) { this.take_last() } else { None };
         this.order = None;
         drop(this);
+        drop(last);
         Self::done(slf);
         Ok(decided.into_any())
     }

@@ -26,7 +26,8 @@ pub(super) const fn worth(word: u64) -> u64 {
 }
 
 /// Whose a slot is: 56 bits of a fingerprint, and the generation, which every change of hands moves
-/// on. The other 8 bits of the fingerprint say where the slot is.
+/// on. The other 8 bits of the fingerprint tell, in a table of 256 groups and more, the first of those
+/// in which the key may be.
 ///
 /// So a thread that slept in the middle of a takeover cannot complete it on a slot that has had
 /// other owners meanwhile, the same one again included.

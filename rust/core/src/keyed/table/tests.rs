@@ -86,6 +86,17 @@ fn a_key_reaches_two_groups_and_begins_at_any_of_the_lines() {
 }
 
 #[test]
+fn the_other_group_cannot_be_told_by_a_fingerprint() {
+    let (groups, count) = dimensions(1_000, 1);
+    let [one, other] = [[1, 2], [3, 4]]
+        .map(|secret| Table::<Heap>::over(lines(count).unwrap(), groups, 1, Seed::new(secret)));
+    let reached = |number| [&one, &other].map(|table| table.reach(key(number)).groups);
+    assert!((0..200).map(reached).all(|[one, other]| one[0] == other[0]));
+    // 90 groups: two in 200 are the same by chance.
+    assert!((0..200).map(reached).filter(|[one, other]| one[1] == other[1]).count() < 20);
+}
+
+#[test]
 fn the_search_goes_once_through_each_group_from_the_keys_own_line_on() {
     let table = table(20, 1);
     for number in 0..100 {
