@@ -4,6 +4,7 @@ use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::pyclass::PyClassGuardMut;
 use pyo3::types::PyTuple;
 use sluicegate_core::{Decision, Fingerprint, Nanos};
 
@@ -12,7 +13,7 @@ use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
 use crate::reservation::Reservation;
 use crate::sharded::ShardedRateLimiter;
-use crate::spare::{Spare, has_holders};
+use crate::spare::Spare;
 
 /// Whose permits are acquired.
 pub(crate) enum Source {
@@ -47,13 +48,13 @@ impl Source {
         Some(give(&decision))
     }
 
-    /// Whether the limiter goes with it.
+    /// Lets go of the limiter, which may die of it, and then run code of its own.
     #[inline]
-    fn is_last(&self, py: Python<'_>) -> bool {
+    fn drop_ref(self, py: Python<'_>) {
         match self {
-            Self::Direct(limiter) => has_holders(py, limiter, 1),
-            Self::Keyed(limiter, _) => has_holders(py, limiter, 1),
-            Self::Sharded(limiter, _) => has_holders(py, limiter, 1),
+            Self::Direct(limiter) => limiter.drop_ref(py),
+            Self::Keyed(limiter, _) => limiter.drop_ref(py),
+            Self::Sharded(limiter, _) => limiter.drop_ref(py),
         }
     }
 
@@ -143,7 +144,7 @@ impl Acquire {
         match DONE.try_with(|done| done.take(py)).ok().flatten() {
             Some(done) => {
                 // There is none in it: what is done holds nothing.
-                done.try_borrow_mut(py)?.order.get_or_insert_with(order);
+                PyClassGuardMut::try_from(done.bind(py))?.order.get_or_insert_with(order);
                 Ok(done)
             }
             None => Py::new(py, Self { order: Some(order()), waiting: None }),
@@ -191,13 +192,6 @@ impl Acquire {
         Ok(slf.try_borrow_mut()?.order.take())
     }
 
-    /// Takes out an order whose limiter goes with it, which may run code that looks at this awaitable:
-    /// nothing is borrowed by then.
-    #[cold]
-    fn take_last(&mut self) -> Option<Box<Order>> {
-        self.order.take().map(Box::new)
-    }
-
     fn waiting<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let waiting = &slf.try_borrow()?.waiting;
         Ok(waiting.as_ref().map(|waiting| waiting.bind(slf.py()).clone()))
@@ -212,7 +206,7 @@ fn already_awaited() -> PyErr {
 impl Acquire {
     /// Decide, where that takes no wait: what is given is done then. Else decide at the first step.
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let mut this = slf.try_borrow_mut()?;
+        let mut this = PyClassGuardMut::try_from(slf)?;
         let Some(Order { source, count, max_wait }) = &this.order else {
             return Ok(slf.clone().into_any());
         };
@@ -223,10 +217,11 @@ impl Acquire {
             make_carriers(slf.py())?;
             return Ok(slf.clone().into_any());
         };
-        let last = if source.is_last(slf.py()) { this.take_last() } else { None };
-        this.order = None;
+        let order = this.order.take();
         drop(this);
-        drop(last);
+        if let Some(order) = order {
+            order.source.drop_ref(slf.py());
+        }
         Self::done(slf);
         Ok(decided.into_any())
     }
