@@ -8,7 +8,7 @@ from typing import Self
 from sluicegate import _native
 from sluicegate._errors import ConfigurationError
 from sluicegate._limit import Limit
-from sluicegate._native import RateLimitResult
+from sluicegate._native import RateLimitResult, Wait
 from sluicegate._rate_limiter import RateLimiter
 from sluicegate._rate_limiter_config import RateLimiterConfig, read_configs
 from sluicegate._reservation import CompositeReservation
@@ -103,7 +103,9 @@ class CompositeRateLimiter(Waiting, Guarding, _native.CompositeRateLimiter):
             ValueError: A count or `max_wait` is negative, or `max_wait` is NaN.
         """
         reserved = self._reserve(counts, max_wait)
-        return None if isinstance(reserved, RateLimitResult) else self._together(reserved)
+        if isinstance(reserved, RateLimitResult):
+            return None
+        return CompositeReservation(dict(zip(self._limiters, reserved, strict=True)), self._clock)
 
     def limit(self, timeout: float | timedelta | None = None, **counts: int) -> Limit:
         """Guard a block or a function: acquire these counts, or raise `LimitExceededError`."""
@@ -135,20 +137,12 @@ class CompositeRateLimiter(Waiting, Guarding, _native.CompositeRateLimiter):
         units = ", ".join(f"{name}={limiter!r}" for name, limiter in self._limiters.items())
         return f"CompositeRateLimiter({units}, name={self._name!r})"
 
-    def _admit(
-        self, timeout: float | timedelta | None, counts: dict[str, int]
-    ) -> RateLimitResult | CompositeReservation:
-        reserved = self._reserve(counts, timeout, "timeout")
-        if not isinstance(reserved, RateLimitResult):
-            reservation = self._together(reserved)
-            return reservation.granted() if reservation.delay == 0.0 else reservation
-        if timeout is None and reserved.retry_after == float("inf"):
+    def _admit(self, timeout: float | timedelta | None, counts: dict[str, int]) -> RateLimitResult | Wait:
+        admitted = self._charge(counts, timeout)
+        if timeout is None and isinstance(admitted, RateLimitResult) and admitted.retry_after == float("inf"):
             asked = ", ".join(f"{name}={count}" for name, count in counts.items())
             raise ValueError(
-                f"{asked} can never be granted here, where the limit is {reserved.limit}: ask for fewer, or "
+                f"{asked} can never be granted here, where the limit is {admitted.limit}: ask for fewer, or "
                 "pass a timeout and read the result"
             )
-        return reserved
-
-    def _together(self, reserved: list[_native.Reservation]) -> CompositeReservation:
-        return CompositeReservation(dict(zip(self._limiters, reserved, strict=True)), self._clock)
+        return admitted

@@ -218,13 +218,6 @@ class CompositeReservation(_Settling):
     def __repr__(self) -> str:
         return f"<CompositeReservation {self.counts}, execute_at={self.execute_at!r}>"
 
-    def granted(self) -> _native.RateLimitResult:
-        """Say how the units stand once the time has come: the one with the least remaining decides."""
-        units = [unit.granted() for unit in self._units.values()]
-        least = min(units, key=lambda unit: unit.remaining)
-        reset_after = max(unit.reset_after for unit in units)
-        return _native.RateLimitResult(True, least.limit, least.remaining, 0.0, reset_after)
-
     @property
     def _first(self) -> _native.Reservation:
         return next(iter(self._units.values()))

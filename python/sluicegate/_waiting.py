@@ -1,49 +1,26 @@
-"""What limiters share: waiting for a reservation's time, and guarding blocks and functions."""
+"""What limiters share: waiting for a charge's time, and guarding blocks and functions."""
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, cast
+from typing import ParamSpec, Protocol, TypeVar
 
 from sluicegate._limit import Acquirer, Limit
-from sluicegate._native import RateLimitResult
+from sluicegate._native import RateLimitResult, Wait
 from sluicegate._time import Clock, sleep_until, sleep_until_blocking
-
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Reserved(Protocol):
-    """A charge that waits for its time."""
-
-    @property
-    def execute_at_ns(self) -> int:
-        """When its time comes, in nanoseconds on the limiter's clock."""
-        ...
-
-    def cancel(self) -> object:
-        """Give it back, as far as that is sound."""
-        ...
-
-    def granted(self) -> RateLimitResult:
-        """Say how things stand once its time has come."""
-        ...
-
-
 class Waiter(Protocol):
-    """A native limiter that counts who waits, its name, and the clock that they wait on."""
+    """A limiter: its name, and the clock that its callers wait on."""
 
     _clock: Clock
     _name: str
 
-    def _begin_wait(self) -> int: ...
-    def _end_wait(self, began: int) -> None: ...
-
 
 class Waiting:
-    """Sleeps until a reservation's time has come; whoever is cancelled or interrupted gives it back."""
+    """Sleeps until a charge's time has come; whoever is cancelled or interrupted gives it back."""
 
     __slots__ = ()
 
@@ -52,27 +29,15 @@ class Waiting:
         """What tells it from other limiters."""
         return self._name
 
-    async def _wait(self: Waiter, reservation: Reserved) -> RateLimitResult:
-        began = self._begin_wait()
-        try:
-            await sleep_until(self._clock, reservation.execute_at_ns)
-        except BaseException:
-            reservation.cancel()
-            raise
-        finally:
-            self._end_wait(began)
-        return reservation.granted()
+    async def _wait(self: Waiter, wait: Wait) -> RateLimitResult:
+        with wait:
+            await sleep_until(self._clock, wait.execute_at_ns)
+        return wait.granted()
 
-    def _wait_blocking(self: Waiter, reservation: Reserved) -> RateLimitResult:
-        began = self._begin_wait()
-        try:
-            sleep_until_blocking(self._clock, reservation.execute_at_ns)
-        except BaseException:
-            reservation.cancel()
-            raise
-        finally:
-            self._end_wait(began)
-        return reservation.granted()
+    def _wait_blocking(self: Waiter, wait: Wait) -> RateLimitResult:
+        with wait:
+            sleep_until_blocking(self._clock, wait.execute_at_ns)
+        return wait.granted()
 
 
 class Guarding:
@@ -99,19 +64,3 @@ class Guarding:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the block: the permit stays used."""
-
-
-class _Nowhere:
-    """The loop of futures that nobody waits for; each asks once whether it is debugged."""
-
-    def get_debug(self) -> bool:
-        return False
-
-
-def done(result: R) -> "Future[R]":
-    """Make a future that is done, from which an `await` takes `result` without an exception, in any loop."""
-    from asyncio.futures import Future  # noqa: PLC0415 - loaded by who runs it, and slow to load for nothing
-
-    future: Future[R] = Future(loop=cast("AbstractEventLoop", _Nowhere()))
-    future.set_result(result)
-    return future

@@ -2,7 +2,9 @@
 
 import asyncio
 import collections.abc
+import dis
 import gc
+import itertools
 import math
 import random
 import subprocess
@@ -13,7 +15,14 @@ import weakref
 import pytest
 import trio
 
-from sluicegate import LimitExceededError, RateLimiter, RateLimiterConfig, _waiting
+from sluicegate import (
+    CompositeRateLimiter,
+    KeyedRateLimiter,
+    LimitExceededError,
+    RateLimiter,
+    RateLimiterConfig,
+    ShardedRateLimiter,
+)
 
 
 async def test_a_free_permit_is_there_at_once(clock):
@@ -285,7 +294,7 @@ class TestObjectsThatAreUsedAgain:
             ("import trio", "print(trio.run(main), 'asyncio' in sys.modules)"),
             # What is being loaded, or torn down, has nothing to offer yet, or no more.
             (
-                "import asyncio.futures; del asyncio.futures.Future",
+                "import _asyncio; del _asyncio.Future",
                 "try: main().send(None)\nexcept StopIteration as stop: print(stop.value, False)",
             ),
         ],
@@ -303,47 +312,22 @@ async def main():
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert done.stdout == "[2, 1, 0] False\n"
 
-    def test_an_await_that_is_interrupted_before_it_decides_may_be_made_again(self, clock, monkeypatch):
-        limiter, told = RateLimiter("5/s", clock=clock), []
-        monkeypatch.setattr("sluicegate._waiting.done", interrupt)
-
-        def first_await_of_a_thread():
-            acquisition = limiter.acquire()
-            with pytest.raises(KeyboardInterrupt):
-                acquisition.__await__()
-            told.append(limiter.stats().allowed)
-            monkeypatch.undo()
-            told.append(ended(acquisition.__await__()).value.remaining)
-
-        thread = threading.Thread(target=first_await_of_a_thread)
-        thread.start()
-        thread.join()
-        assert told == [0, 4]
-
-    def test_an_acquisition_may_be_awaited_while_its_thread_gets_its_futures(self, clock, monkeypatch):
-        limiter, told, done = RateLimiter("5/s", clock=clock), [], _waiting.done
-
-        def awaited_meanwhile(result):
-            if not told:
-                told.append(ended(acquisitions[0]).value.remaining)
-            return done(result)
+    def test_a_thread_gets_its_futures_without_running_python(self, clock):
+        """Else the handler of a signal might raise there, and an `await` swallow it."""
+        limiter, seen, kinds = RateLimiter("5/s", clock=clock), [], []
 
         def first_awaits_of_a_thread():
-            with pytest.raises(RuntimeError, match="already awaited"):
-                next(acquisitions[0].__await__())
-            told.append(ended(acquisitions[1].__await__()).value.remaining)
+            first, second = limiter.acquire(), limiter.acquire()
+            sys.settrace(lambda frame, *_: seen.append(frame.f_code.co_qualname))
+            iterators = first.__await__(), second.__await__()
+            sys.settrace(None)
+            kinds.extend(type(each).__name__ for each in iterators)
 
-        monkeypatch.setattr(_waiting, "done", awaited_meanwhile)
-        acquisitions = [limiter.acquire(), limiter.acquire()]
         thread = threading.Thread(target=first_awaits_of_a_thread)
         thread.start()
         thread.join()
-        assert told == [4, 3]
-
-
-def interrupt(*_):
-    """Be interrupted, whatever was to be done."""
-    raise KeyboardInterrupt
+        assert seen == []
+        assert kinds == ["Acquire", "FutureIter"]
 
 
 def ended(acquisition):
@@ -545,3 +529,121 @@ def test_an_interrupted_thread_gives_back_what_it_waited_for(clock, monkeypatch)
     assert limiter.stats().waiting == 0
     clock.advance(1.0)
     assert limiter.try_acquire()
+
+
+class Interrupter:
+    """A trace that interrupts once, before the instruction of ours that comes after so many others."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def __call__(self, frame, event, arg):
+        if not frame.f_globals["__name__"].startswith("sluicegate."):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if dis.opname[frame.f_code.co_code[frame.f_lasti]] == "PUSH_EXC_INFO":
+            return self  # no signal is handled there, and what a trace raises there is never freed
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return self
+
+    def trace(self, call):
+        tracer = sys.gettrace()
+        sys.settrace(self)
+        try:
+            return call()
+        finally:
+            sys.settrace(tracer)
+
+
+def used_up(kind, clock):
+    """Draw all that a limiter has: how to wait for more, in a task and in a thread, and how it stands."""
+    match kind:
+        case "direct":
+            limiter, key = RateLimiter("1/s", clock=clock), ()
+        case "keyed":
+            limiter, key = KeyedRateLimiter("1/s", max_keys=8, clock=clock), ("alice",)
+        case "sharded":
+            limiter, key = ShardedRateLimiter("1/s", shards=3, clock=clock), ("alice",)
+        case "composite":
+            limiter, key = CompositeRateLimiter(requests="1/s", tokens="1/s", clock=clock), ()
+    assert limiter.try_acquire(*key)
+
+    def standing():
+        stats = limiter.stats()
+        each = stats.values() if isinstance(stats, dict) else [stats]
+        return limiter.peek(*key), [(one.waiting, one.allowed - one.returned_permits) for one in each]
+
+    return (lambda: limiter.acquire(*key)), (lambda: limiter.acquire_blocking(*key)), standing
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # interrupted before it was
+@pytest.mark.parametrize("kind", ["direct", "keyed", "sharded", "composite"])
+class TestInterrupts:
+    """A wait that is interrupted at whatever instruction is as if it had never begun."""
+
+    async def test_of_a_task(self, clock, kind):
+        acquire, _, standing = used_up(kind, clock)
+        before = standing()
+        for after in itertools.count():
+            acquisition = acquire()
+            try:
+                Interrupter(after).trace(lambda: acquisition.send(None))  # noqa: B023 - called at once
+            except KeyboardInterrupt:
+                # A composite's way there is in Python: what was charged lasts as long as its frames.
+                assert kind == "composite" or standing() == before
+            else:
+                break
+            assert standing() == before
+        assert after > 20
+        assert standing() != before
+        acquisition.close()
+        assert standing() == before
+
+    def test_of_a_thread(self, clock, monkeypatch, kind):
+        def stop(*_):
+            raise TimeoutError
+
+        monkeypatch.setattr("sluicegate._waiting.sleep_until_blocking", stop)
+        _, acquire_blocking, standing = used_up(kind, clock)
+        before = standing()
+        for after in itertools.count():
+            try:
+                Interrupter(after).trace(acquire_blocking)
+            except (KeyboardInterrupt, TimeoutError) as error:
+                stopped = isinstance(error, TimeoutError)
+                assert kind == "composite" or standing() == before
+            assert standing() == before
+            if stopped:
+                break
+        assert after > 5
+
+
+class Attributed(RateLimiter):
+    """A limiter of a user's own, with a place for attributes."""
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda limiter: limiter.acquire(),
+        lambda limiter: begun(limiter.acquire()),
+        lambda limiter: limiter.reserve(),
+    ],
+    ids=["acquisition", "wait", "reservation"],
+)
+async def test_what_only_its_own_limiter_holds_is_collected(clock, begin):
+    limiter = Attributed("1/s", clock=clock)
+    assert limiter.try_acquire()
+    limiter.own = begin(limiter)
+    left = weakref.ref(limiter)
+    del limiter
+    gc.collect()
+    assert left() is None
+
+
+def begun(acquisition):
+    """Take the first step."""
+    acquisition.send(None)
+    return acquisition

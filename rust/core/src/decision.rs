@@ -75,7 +75,8 @@ impl Decision {
     }
 
     /// Joins what two bandwidths say of one request.
-    pub(crate) fn and(self, other: Self) -> Self {
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
         let decides = if other.remaining < self.remaining { other } else { self };
         Self {
             allowed: self.allowed && other.allowed,

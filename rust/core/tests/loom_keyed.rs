@@ -1,6 +1,7 @@
 //! Models of a table of two slots: every order in which takeovers, charges and the overflow meet.
 //!
-//! Run with `RUSTFLAGS="--cfg loom" cargo test -p sluicegate-core --test loom_keyed --release`.
+//! Run with `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test --profile model -p sluicegate-core
+//! --test loom_keyed`; without the bound, one at a time, as CONTRIBUTING.md says.
 #![cfg(loom)]
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 

@@ -6,14 +6,16 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::PyClassGuardMut;
 use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
 use sluicegate_core::{Decision, Fingerprint, Nanos};
 
 use crate::answer::{Answer, carried, make_carriers};
+use crate::charged::Charged;
 use crate::keyed::KeyedRateLimiter;
 use crate::limiter::RateLimiter;
-use crate::reservation::Reservation;
 use crate::sharded::ShardedRateLimiter;
 use crate::spare::Spare;
+use crate::wait::Wait;
 
 /// Whose permits are acquired.
 pub(crate) enum Source {
@@ -58,12 +60,20 @@ impl Source {
         }
     }
 
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Direct(limiter) => visit.call(limiter),
+            Self::Keyed(limiter, _) => visit.call(limiter),
+            Self::Sharded(limiter, _) => visit.call(limiter),
+        }
+    }
+
     fn queue(
         &self,
         py: Python<'_>,
         count: u64,
         max_wait: Nanos,
-    ) -> PyResult<Result<Reservation, Decision>> {
+    ) -> PyResult<Result<Charged, Decision>> {
         match self {
             Self::Direct(limiter) => RateLimiter::queue(limiter.clone_ref(py), count, max_wait),
             Self::Keyed(limiter, key) => {
@@ -86,7 +96,12 @@ impl Source {
             return Answer::from(result).into_bound_py_any(py);
         }
         match self.queue(py, count, max_wait)? {
-            Ok(reservation) => self.limiter(py).call_method1("_wait_blocking", (reservation,)),
+            Ok(charged) => {
+                let wait = Bound::new(py, Wait::new([charged]))?;
+                let waited = self.limiter(py).call_method1("_wait_blocking", (&wait,));
+                // An interrupt may come before the method has got so far as to see to it.
+                waited.inspect_err(|_| wait.get().end(false))
+            }
             Err(refusal) => Answer::from(refusal).into_bound_py_any(py),
         }
     }
@@ -178,10 +193,13 @@ impl Acquire {
     fn wait<'py>(slf: &Bound<'py, Self>, order: &Order) -> PyResult<Step<'py>> {
         let py = slf.py();
         match order.source.queue(py, order.count, order.max_wait)? {
-            Ok(reservation) => {
-                let waiting = order.source.limiter(py).call_method1("_wait", (reservation,))?;
+            Ok(charged) => {
+                let wait = Bound::new(py, Wait::new([charged]))?;
+                let waiting = order.source.limiter(py).call_method1("_wait", (&wait,))?;
                 slf.try_borrow_mut()?.waiting = Some(waiting.clone().unbind());
-                waiting.call_method1(intern!(py, "send"), (py.None(),)).map(Step::Waits)
+                let step = waiting.call_method1(intern!(py, "send"), (py.None(),));
+                // An interrupt may come before the coroutine has got so far as to see to it.
+                step.inspect_err(|_| wait.get().end(false)).map(Step::Waits)
             }
             Err(refusal) => Ok(Step::Returns(refusal.into())),
         }
@@ -261,6 +279,16 @@ impl Acquire {
             error.get_item(0)?
         };
         Err(PyErr::from_value(thrown))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.order.iter().try_for_each(|order| order.source.traverse(&visit))?;
+        visit.call(&self.waiting)
+    }
+
+    fn __clear__(&mut self) {
+        self.order = None;
+        self.waiting = None;
     }
 
     /// End the wait, if there is one, and give its permits back.

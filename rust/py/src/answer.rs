@@ -3,11 +3,11 @@
 
 use std::cell::Cell;
 
-use pyo3::exceptions::{PyException, PyStopIteration};
+use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyIterator};
+use pyo3::types::{IntoPyDict as _, PyDict, PyIterator};
 use sluicegate_core::Decision;
 
 use crate::decision::RateLimitResult;
@@ -127,26 +127,24 @@ impl Carrier {
         None
     }
 
-    /// Makes one where asyncio is: not while it is being loaded, or torn down with the interpreter.
+    /// Makes one where asyncio is: not while it is being loaded, or torn down with the interpreter. No
+    /// asyncio is loaded for those who run without it.
+    ///
+    /// No bytecode runs meanwhile, in which the handler of a signal might raise.
     #[cold]
     fn make(py: Python<'_>) -> PyResult<Option<Self>> {
-        match Self::make_of_asyncio(py) {
-            Err(error) if error.is_instance_of::<PyException>(py) => Ok(None),
-            made => made,
-        }
-    }
-
-    /// Imports no asyncio for those who run without it.
-    fn make_of_asyncio(py: Python<'_>) -> PyResult<Option<Self>> {
         static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-        let modules = MODULES.import(py, "sys", "modules")?;
-        if cfg!(Py_GIL_DISABLED) || !modules.contains(intern!(py, "asyncio.futures"))? {
+        if cfg!(Py_GIL_DISABLED) {
             return Ok(None);
         }
+        let modules = MODULES.import(py, "sys", "modules")?;
+        let Some(asyncio) = modules.get_item(intern!(py, "_asyncio"))? else { return Ok(None) };
+        let Ok(class) = asyncio.getattr(intern!(py, "Future")) else { return Ok(None) };
+        let options = [(intern!(py, "loop"), Nowhere)].into_py_dict(py)?;
         let result = Py::new(py, RateLimitResult::default())?;
-        let waiting = py.import(intern!(py, "sluicegate._waiting"))?;
-        let future = waiting.call_method1(intern!(py, "done"), (&result,))?.unbind();
-        Ok(Some(Self { future, result }))
+        let future = class.call((), Some(&options))?;
+        future.call_method1(intern!(py, "set_result"), (&result,))?;
+        Ok(Some(Self { future: future.unbind(), result }))
     }
 
     /// Whether nobody else holds the future, or the result that is in it.
@@ -164,5 +162,17 @@ impl Carrier {
         // Before the decision: where this fails, nothing was drawn.
         let carrying = self.future.bind(py).try_iter().ok()?;
         decide(self.result.get()).then_some(carrying)
+    }
+}
+
+/// The loop of futures that nobody waits for; each asks once whether it is debugged.
+#[pyclass(frozen, module = "sluicegate._native")]
+struct Nowhere;
+
+#[pymethods]
+impl Nowhere {
+    #[expect(clippy::unused_self, reason = "a loop's method")]
+    fn get_debug(&self) -> bool {
+        false
     }
 }

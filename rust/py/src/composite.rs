@@ -9,10 +9,12 @@ use sluicegate_core::{Clock as _, Decision, Nanos};
 use sluicegate_shm::Anywhere;
 
 use crate::answer::Answer;
+use crate::charged::Charged;
 use crate::convert::{Count, nanos_or_forever};
 use crate::errors::configuration_error;
 use crate::limiter::RateLimiter;
-use crate::reservation::{Charged, Reservation};
+use crate::reservation::Reservation;
+use crate::wait::Wait;
 
 /// The composite's decisions; `sluicegate.CompositeRateLimiter` adds the waiting.
 #[pyclass(frozen, subclass, module = "sluicegate._native")]
@@ -71,6 +73,22 @@ impl CompositeRateLimiter {
         self.count(decision.allowed, counts);
         decision
     }
+
+    /// Charges every unit for the same time: what was charged of each, in order, or the refusal.
+    fn charge(
+        &self,
+        py: Python<'_>,
+        counts: &Counts,
+        max_wait: Nanos,
+    ) -> Result<Vec<Charged>, Decision> {
+        let clock = &self.first().clock;
+        let reserved =
+            self.with_shares(counts, |shares| composite::reserve(shares, clock, max_wait));
+        self.count(reserved.is_ok(), counts);
+        let (grants, _) = reserved?;
+        let grants = self.units.iter().zip(grants.into_iter().flatten());
+        Ok(grants.map(|((_, unit), grant)| Charged::Direct(unit.clone_ref(py), grant)).collect())
+    }
 }
 
 #[pymethods]
@@ -113,41 +131,43 @@ impl CompositeRateLimiter {
 
     /// Charge every unit now for the first start that all allow: a reservation of each, in order,
     /// or the refusal where that is more than `max_wait` seconds away.
-    #[pyo3(signature = (counts, max_wait = None, field = "max_wait"))]
+    #[pyo3(signature = (counts, max_wait = None))]
     fn _reserve<'py>(
         &self,
         py: Python<'py>,
         counts: &Bound<'py, PyDict>,
         max_wait: Option<&Bound<'py, PyAny>>,
-        field: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let counts = self.counts(Some(counts))?;
-        let max_wait = nanos_or_forever(max_wait, field)?;
-        let clock = &self.first().clock;
-        let reserved =
-            self.with_shares(&counts, |shares| composite::reserve(shares, clock, max_wait));
-        self.count(reserved.is_ok(), &counts);
-        match reserved {
-            Ok((grants, _)) => {
-                let grants = self.units.iter().zip(grants.iter().flatten());
-                let reservations = grants.map(|((_, unit), grant)| {
-                    Reservation::new(Charged::Direct(unit.clone_ref(py), *grant))
-                });
+        match self.charge(py, &counts, nanos_or_forever(max_wait, "max_wait")?) {
+            Ok(charges) => {
+                let reservations = charges.into_iter().map(Reservation::new);
                 reservations.collect::<Vec<_>>().into_bound_py_any(py)
             }
             Err(refusal) => Answer::from(refusal).into_bound_py_any(py),
         }
     }
 
-    /// Count a caller that begins to wait, with every unit; returns the present in nanoseconds.
-    fn _begin_wait(&self) -> u64 {
-        self.units.iter().for_each(|(_, unit)| unit.get().tally.begin_wait());
-        self.first().clock.now().get()
-    }
-
-    /// Count a caller that ends its wait, granted or not, which began at `began` nanoseconds.
-    fn _end_wait(&self, began: u64) {
-        let waited = self.first().clock.now() - Nanos::new(began);
-        self.units.iter().for_each(|(_, unit)| unit.get().tally.end_wait(waited));
+    /// Charge every unit for who acquires: the grant where that is for now, the wait where it is not,
+    /// or the refusal where it is more than `timeout` seconds away.
+    #[pyo3(signature = (counts, timeout = None))]
+    fn _charge<'py>(
+        &self,
+        py: Python<'py>,
+        counts: &Bound<'py, PyDict>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let counts = self.counts(Some(counts))?;
+        match self.charge(py, &counts, nanos_or_forever(timeout, "timeout")?) {
+            Ok(charges) => {
+                let wait = Wait::new(charges);
+                if !wait.is_due() {
+                    return wait.into_bound_py_any(py);
+                }
+                wait.end(true);
+                wait.granted().into_bound_py_any(py)
+            }
+            Err(refusal) => Answer::from(refusal).into_bound_py_any(py),
+        }
     }
 }

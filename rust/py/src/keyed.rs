@@ -14,12 +14,13 @@ use sluicegate_shm::{Anywhere, Home, Kind, Plan};
 
 use crate::acquire::{Acquire, Source};
 use crate::answer::Answer;
+use crate::charged::Charged;
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_or_forever};
 use crate::errors::configuration_error;
 use crate::key::fingerprint;
 use crate::limiter::{RateLimiterStats, WRITERS, quotas, refusal};
-use crate::reservation::{Charged, Reservation};
+use crate::reservation::Reservation;
 use crate::shared::{Place, Shared};
 
 /// What a keyed limiter has done, over all keys, and how full its table is.
@@ -157,7 +158,8 @@ impl KeyedRateLimiter {
     ) -> PyResult<Option<Reservation>> {
         let key = fingerprint(key, slf.get().core.seed())?;
         let max_wait = nanos_or_forever(max_wait, "max_wait")?;
-        Ok(Self::reserve(slf.clone().unbind(), key, count.0, max_wait).ok())
+        let charged = Self::reserve(slf.clone().unbind(), key, count.0, max_wait);
+        Ok(charged.ok().map(Reservation::new))
     }
 
     /// Draw `count` permits of `key`, waiting for them up to `timeout` seconds: an awaitable.
@@ -204,17 +206,6 @@ impl KeyedRateLimiter {
         })
     }
 
-    /// Count a caller that begins to wait; returns the present in nanoseconds.
-    fn _begin_wait(&self) -> u64 {
-        self.tally.begin_wait();
-        self.clock.now().get()
-    }
-
-    /// Count a caller that ends its wait, granted or not, which began at `began` nanoseconds.
-    fn _end_wait(&self, began: u64) {
-        self.tally.end_wait(self.clock.now() - Nanos::new(began));
-    }
-
     /// Read the counts since the start, and walk the table.
     fn stats(slf: &Bound<'_, Self>) -> PyResult<Py<KeyedRateLimiterStats>> {
         let this = slf.get();
@@ -239,23 +230,23 @@ impl KeyedRateLimiter {
         key: Fingerprint,
         count: u64,
         max_wait: Nanos,
-    ) -> Result<Reservation, Decision> {
+    ) -> Result<Charged, Decision> {
         let this = slf.get();
         let reserved = this.core.reserve(&this.clock, key, count, max_wait);
         this.tally.decided(reserved.is_ok(), count);
         let (grant, _) = reserved?;
-        Ok(Reservation::new(Charged::Keyed(slf, grant)))
+        Ok(Charged::Keyed(slf, grant))
     }
 
-    /// Reserves `count` permits that were not there: the reservation, or the refusal.
+    /// Reserves `count` permits that were not there: the charge, or the refusal.
     pub(crate) fn queue(
         slf: Py<Self>,
         key: Fingerprint,
         count: u64,
         max_wait: Nanos,
-    ) -> PyResult<Result<Reservation, Decision>> {
+    ) -> PyResult<Result<Charged, Decision>> {
         match Self::reserve(slf, key, count, max_wait) {
-            Ok(reservation) => Ok(Ok(reservation)),
+            Ok(charged) => Ok(Ok(charged)),
             Err(decision) => refusal(decision, count, max_wait).map(Err),
         }
     }

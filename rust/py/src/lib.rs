@@ -5,6 +5,7 @@ mod answer;
 mod awaitable;
 mod breaker;
 mod budget;
+mod charged;
 mod clock;
 mod composite;
 mod convert;
@@ -20,6 +21,7 @@ mod reservation;
 mod sharded;
 mod shared;
 mod spare;
+mod wait;
 
 use pyo3::prelude::*;
 
@@ -49,6 +51,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<keyed::KeyedRateLimiterStats>()?;
     module.add_class::<sharded::ShardedRateLimiter>()?;
     module.add_class::<reservation::Reservation>()?;
+    module.add_class::<wait::Wait>()?;
     module.add_class::<composite::CompositeRateLimiter>()?;
     module.add_function(wrap_pyfunction!(shared::inspect_segment, module)?)?;
     Ok(())

@@ -9,11 +9,12 @@ use sluicegate_shm::{Anywhere, Home, Kind, Plan};
 
 use crate::acquire::{Acquire, Source};
 use crate::answer::Answer;
+use crate::charged::Charged;
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_or_forever, seconds};
 use crate::errors::configuration_error;
 use crate::quota::Quota;
-use crate::reservation::{Charged, Reservation};
+use crate::reservation::Reservation;
 use crate::shared::{Place, Shared};
 
 /// What a limiter has done since it was built; calls and permits are counted apart.
@@ -202,17 +203,6 @@ impl RateLimiter {
         })
     }
 
-    /// Count a caller that begins to wait; returns the present in nanoseconds.
-    fn _begin_wait(&self) -> u64 {
-        self.tally.begin_wait();
-        self.clock.now().get()
-    }
-
-    /// Count a caller that ends its wait, granted or not, which began at `began` nanoseconds.
-    fn _end_wait(&self, began: u64) {
-        self.tally.end_wait(self.clock.now() - Nanos::new(began));
-    }
-
     /// Read the counts since the start.
     fn stats(&self) -> RateLimiterStats {
         self.tally.read().into()
@@ -220,19 +210,19 @@ impl RateLimiter {
 }
 
 impl RateLimiter {
-    /// Reserves `count` permits that were not there: the reservation, or the refusal.
+    /// Reserves `count` permits that were not there: the charge, or the refusal.
     ///
     /// `ValueError` where a wait without a bound would be endless.
     pub(crate) fn queue(
         slf: Py<Self>,
         count: u64,
         max_wait: Nanos,
-    ) -> PyResult<Result<Reservation, Decision>> {
+    ) -> PyResult<Result<Charged, Decision>> {
         let this = slf.get();
         let reserved = this.core.reserve(&this.clock, count, max_wait);
         this.tally.decided(reserved.is_ok(), count);
         match reserved {
-            Ok((grant, _)) => Ok(Ok(Reservation::new(Charged::Direct(slf, grant)))),
+            Ok((grant, _)) => Ok(Ok(Charged::Direct(slf, grant))),
             Err(decision) => refusal(decision, count, max_wait).map(Err),
         }
     }

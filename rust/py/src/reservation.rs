@@ -3,94 +3,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use sluicegate_core::{Clock as _, Decision, Fingerprint, Grant, KeyedGrant, Nanos};
+use pyo3::{PyTraverseError, PyVisit};
+use sluicegate_core::Clock as _;
 
-use crate::answer::Answer;
-use crate::clock::Clock;
+use crate::charged::Charged;
 use crate::convert::{Count, nanos_from_seconds, seconds, span_seconds};
-use crate::keyed::KeyedRateLimiter;
-use crate::limiter::RateLimiter;
-use crate::sharded::ShardedRateLimiter;
-
-/// The limiter that was charged, and the grant in its terms.
-pub(crate) enum Charged {
-    Direct(Py<RateLimiter>, Grant),
-    Keyed(Py<KeyedRateLimiter>, KeyedGrant),
-    Sharded(Py<ShardedRateLimiter>, Fingerprint, Grant),
-}
-
-impl Charged {
-    fn grant(&self) -> &Grant {
-        match self {
-            Self::Direct(_, grant) | Self::Sharded(_, _, grant) => grant,
-            Self::Keyed(_, grant) => grant.grant(),
-        }
-    }
-
-    fn clock(&self) -> &Clock {
-        match self {
-            Self::Direct(limiter, _) => &limiter.get().clock,
-            Self::Keyed(limiter, _) => &limiter.get().clock,
-            Self::Sharded(limiter, ..) => &limiter.get().clock,
-        }
-    }
-
-    fn state(&self) -> Decision {
-        match self {
-            Self::Direct(limiter, _) => limiter.get().core.peek(self.clock().now(), 0),
-            Self::Sharded(limiter, ..) => limiter.get().core.peek(self.clock().now(), 0),
-            Self::Keyed(limiter, grant) => {
-                limiter.get().core.peek(self.clock().now(), grant.key(), 0)
-            }
-        }
-    }
-
-    fn defer(&mut self, start: Nanos) {
-        match self {
-            Self::Direct(limiter, grant) => limiter.get().core.defer(grant, start),
-            Self::Keyed(limiter, grant) => limiter.get().core.defer(grant, start),
-            Self::Sharded(limiter, _, grant) => limiter.get().core.defer(grant, start),
-        }
-    }
-
-    fn cancel(&self) -> u64 {
-        let (permits, tally) = match self {
-            Self::Direct(limiter, grant) => {
-                let limiter = limiter.get();
-                (limiter.core.cancel(grant, &limiter.clock), &*limiter.tally)
-            }
-            Self::Keyed(limiter, grant) => {
-                let limiter = limiter.get();
-                (limiter.core.cancel(grant, &limiter.clock), &*limiter.tally)
-            }
-            Self::Sharded(limiter, key, grant) => {
-                let limiter = limiter.get();
-                (limiter.core.cancel(grant, &limiter.clock), limiter.tally(*key))
-            }
-        };
-        tally.returned(permits);
-        permits
-    }
-
-    fn commit(&self, actual: u64) -> i64 {
-        let (permits, tally) = match self {
-            Self::Direct(limiter, grant) => {
-                let limiter = limiter.get();
-                (limiter.core.commit(grant, &limiter.clock, actual), &*limiter.tally)
-            }
-            Self::Keyed(limiter, grant) => {
-                let limiter = limiter.get();
-                (limiter.core.commit(grant, &limiter.clock, actual), &*limiter.tally)
-            }
-            Self::Sharded(limiter, key, grant) => {
-                let limiter = limiter.get();
-                (limiter.core.commit(grant, &limiter.clock, actual), limiter.tally(*key))
-            }
-        };
-        tally.returned(u64::try_from(permits).unwrap_or(0));
-        permits
-    }
-}
 
 /// Permits charged already, to be used from `execute_at` on; `TokenReservation` wraps it.
 #[pyclass(frozen, module = "sluicegate._native")]
@@ -184,9 +101,8 @@ impl Reservation {
         })
     }
 
-    /// Say how things stand after a wait that was granted.
-    fn granted(&self) -> Answer {
-        let state = self.state().charged.state();
-        Decision { allowed: true, retry_after: Nanos::ZERO, ..state }.into()
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Held by another thread it is in use, and so no garbage.
+        self.state.try_lock().map_or(Ok(()), |state| state.charged.traverse(&visit))
     }
 }

@@ -5,13 +5,14 @@ use sluicegate_core::{Clock as _, Decision, Fingerprint, Nanos, Seed, Stats, Tal
 
 use crate::acquire::{Acquire, Source};
 use crate::answer::Answer;
+use crate::charged::Charged;
 use crate::clock::Clock;
 use crate::convert::{Count, nanos_or_forever};
 use crate::errors::configuration_error;
 use crate::key::fingerprint;
 use crate::limiter::{RateLimiterStats, WRITERS, refusal};
 use crate::quota::Quota;
-use crate::reservation::{Charged, Reservation};
+use crate::reservation::Reservation;
 
 /// No secret: a key has the same shards in every process, and whoever crowds one gains nothing.
 const SEED: [u64; 2] = [0x736c_7569_6365, 0x6761_7465];
@@ -38,23 +39,23 @@ impl ShardedRateLimiter {
         key: Fingerprint,
         count: u64,
         max_wait: Nanos,
-    ) -> Result<Reservation, Decision> {
+    ) -> Result<Charged, Decision> {
         let this = slf.get();
         let reserved = this.core.reserve(&this.clock, count, max_wait);
         this.tally(key).decided(reserved.is_ok(), count);
         let (grant, _) = reserved?;
-        Ok(Reservation::new(Charged::Sharded(slf, key, grant)))
+        Ok(Charged::Sharded(slf, key, grant))
     }
 
-    /// Reserves `count` permits that were not there: the reservation, or the refusal.
+    /// Reserves `count` permits that were not there: the charge, or the refusal.
     pub(crate) fn queue(
         slf: Py<Self>,
         key: Fingerprint,
         count: u64,
         max_wait: Nanos,
-    ) -> PyResult<Result<Reservation, Decision>> {
+    ) -> PyResult<Result<Charged, Decision>> {
         match Self::reserve(slf, key, count, max_wait) {
-            Ok(reservation) => Ok(Ok(reservation)),
+            Ok(charged) => Ok(Ok(charged)),
             Err(decision) => refusal(decision, count, max_wait).map(Err),
         }
     }
@@ -120,7 +121,8 @@ impl ShardedRateLimiter {
     ) -> PyResult<Option<Reservation>> {
         let key = fingerprint(key, &slf.get().seed)?;
         let max_wait = nanos_or_forever(max_wait, "max_wait")?;
-        Ok(Self::reserve(slf.clone().unbind(), key, count.0, max_wait).ok())
+        let charged = Self::reserve(slf.clone().unbind(), key, count.0, max_wait);
+        Ok(charged.ok().map(Reservation::new))
     }
 
     /// Draw `count` permits for `key`, waiting for them up to `timeout` seconds: an awaitable of
@@ -161,17 +163,6 @@ impl ShardedRateLimiter {
     /// Put another quota in force; what is owed stays owed, granted times stand.
     fn _update(&self, quota: &Bound<'_, Quota>) {
         self.core.update(self.clock.now(), &quota.get().core);
-    }
-
-    /// Count a caller that begins to wait; returns the present in nanoseconds.
-    fn _begin_wait(&self) -> u64 {
-        self.tallies[0].begin_wait();
-        self.clock.now().get()
-    }
-
-    /// Count a caller that ends its wait, granted or not, which began at `began` nanoseconds.
-    fn _end_wait(&self, began: u64) {
-        self.tallies[0].end_wait(self.clock.now() - Nanos::new(began));
     }
 
     /// Read the counts since the start.
