@@ -311,12 +311,12 @@ def test_statistics_count_all_keys_and_the_table(clock):
     for key in ("alice", "alice", "alice", "bob"):
         limiter.try_acquire(key)
     stats = limiter.stats()
-    assert (stats.allowed, stats.denied, stats.slots, stats.slots_in_use) == (3, 1, 16, 2)
+    assert (stats.allowed, stats.denied, stats.slots, stats.slots_in_use) == (3, 1, 32, 2)
     assert stats == limiter.stats()
     assert stats != KeyedRateLimiter("2/s", clock=clock).stats()
     assert repr(stats) == (
         "KeyedRateLimiterStats(allowed=3, denied=1, allowed_permits=3, denied_permits=1, returned_permits=0, "
-        "waiting=0, waited=0.0, overflowed=0, slots=16, slots_in_use=2)"
+        "waiting=0, waited=0.0, overflowed=0, slots=32, slots_in_use=2)"
     )
 
 

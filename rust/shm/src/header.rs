@@ -23,7 +23,7 @@ pub(crate) const LENGTH: usize = 4_096;
 
 /// The layout of header and words, and the hash that tells where a key lies; whoever changes one of
 /// them counts it up.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 const MAGIC: [u8; 8] = *b"sluicegt";
 const CHECKSUM: usize = 24;

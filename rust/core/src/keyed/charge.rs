@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::decision::Decision;
 use crate::fingerprint::Fingerprint;
 use crate::gcra;
+use crate::limiter::MAX_BANDWIDTHS;
 use crate::memory::Memory;
 use crate::nanos::Nanos;
 use crate::quota::Terms;
@@ -88,13 +89,29 @@ impl<M: Memory> KeyedRateLimiter<M> {
         count: u64,
         max_wait: Option<Nanos>,
     ) -> Result<(KeyedGrant, Decision), Decision> {
+        // One bandwidth is the rule, and to carry eight about takes longer than all the rest.
+        match *self.bandwidths {
+            [_] => self.charge_up_to::<1>(clock, now, key, count, max_wait),
+            _ => self.charge_up_to::<MAX_BANDWIDTHS>(clock, now, key, count, max_wait),
+        }
+    }
+
+    /// As [`Self::charge`], where there are up to `N` bandwidths.
+    fn charge_up_to<const N: usize>(
+        &self,
+        clock: &impl Clock,
+        now: Nanos,
+        key: Fingerprint,
+        count: u64,
+        max_wait: Option<Nanos>,
+    ) -> Result<(KeyedGrant, Decision), Decision> {
         let reach = self.table.reach(key);
         let (mut refusal, mut taken) = (None, None);
         let attempts = if max_wait == Some(Nanos::ZERO) { ATTEMPTS } else { PERSEVERANCE };
         for _ in 0..attempts {
             let seat = self.table.find(reach, key);
             let standing = match seat {
-                Some(seat) => Standing::settle(self, key, seat, taken == Some(seat)),
+                Some(seat) => Standing::<N>::settle(self, (reach, key), seat, taken == Some(seat)),
                 None => Some(Standing::without_slot(self)),
             };
             let Some(standing) = standing else { continue };

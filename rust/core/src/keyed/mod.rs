@@ -216,7 +216,7 @@ impl<M: Memory> KeyedRateLimiter<M> {
     #[must_use]
     pub fn peek(&self, now: Nanos, key: Fingerprint, count: u64) -> Decision {
         let standing = match self.table.find(self.table.reach(key), key) {
-            Some(seat) => Standing::glance(self, seat),
+            Some(seat) => Standing::<MAX_BANDWIDTHS>::glance(self, seat),
             None => Standing::without_slot(self),
         };
         standing.decide(now, count)

@@ -5,14 +5,13 @@ use crate::decision::Decision;
 use crate::fingerprint::Fingerprint;
 use crate::gcra;
 use crate::ledger::Ledger;
-use crate::limiter::MAX_BANDWIDTHS;
 use crate::memory::Memory;
 use crate::nanos::Nanos;
 use crate::quota::Terms;
 use crate::reservation::{Charge, Charges};
 use crate::sync::{AtomicU64, Ordering, fence};
 
-use super::table::Seat;
+use super::table::{Reach, Seat};
 use super::word::{self, CLAIMED, LAST};
 use super::{KeyedRateLimiter, Place};
 
@@ -66,13 +65,13 @@ impl Part<'_> {
     }
 }
 
-/// All bandwidths of a key, on the stack.
-pub(super) struct Standing<'a> {
-    parts: [Option<Part<'a>>; MAX_BANDWIDTHS],
+/// All bandwidths of a key, up to `N`, on the stack.
+pub(super) struct Standing<'a, const N: usize> {
+    parts: [Option<Part<'a>>; N],
     pub(super) place: Place,
 }
 
-impl<'a> Standing<'a> {
+impl<'a, const N: usize> Standing<'a, N> {
     /// How whoever has no slot stands: with the overflow.
     pub(super) fn without_slot<M: Memory>(limiter: &'a KeyedRateLimiter<M>) -> Self {
         let parts = parts(&limiter.bandwidths, |_, bandwidth| {
@@ -111,7 +110,7 @@ impl<'a> Standing<'a> {
     /// one, which is closed here.
     pub(super) fn settle<M: Memory>(
         limiter: &'a KeyedRateLimiter<M>,
-        key: Fingerprint,
+        (reach, key): (Reach, Fingerprint),
         seat: Seat,
         fresh: bool,
     ) -> Option<Self> {
@@ -127,22 +126,21 @@ impl<'a> Standing<'a> {
         // the key, or takes another slot for it, passes a fence between that and its own look for
         // the key's slots. Of two who pass, the later sees what the earlier wrote.
         fence(Ordering::SeqCst);
-        let mut carried = [0; MAX_BANDWIDTHS];
+        let mut carried = [0; N];
         for (owed, bandwidth) in carried.iter_mut().zip(limiter.bandwidths.iter()) {
             *owed = bandwidth.in_force().cell.word.load(Ordering::Acquire);
         }
         let mut after = false;
-        for slot in limiter.table.reach(key).slots() {
-            let other = limiter.table.seat(slot);
-            if slot == seat.slot {
+        for other in limiter.table.seats(reach, key) {
+            if other.slot == seat.slot {
                 after = true;
-            } else if other.tag.holds(key) {
-                if !after {
-                    return None;
-                }
-                for (place, owed) in carried.iter_mut().take(limiter.bandwidths.len()).enumerate() {
-                    *owed = limiter.table.claim(other, place, u64::MAX)?.max(*owed);
-                }
+                continue;
+            }
+            if !after {
+                return None;
+            }
+            for (place, owed) in carried.iter_mut().take(limiter.bandwidths.len()).enumerate() {
+                *owed = limiter.table.claim(other, place, u64::MAX)?.max(*owed);
             }
         }
         for (part, owed) in standing.parts.iter_mut().flatten().zip(carried) {
@@ -165,10 +163,9 @@ impl<'a> Standing<'a> {
 
     /// What will be said of `count` permits at `now`.
     pub(super) fn decide(&self, now: Nanos, count: u64) -> Decision {
-        self.iter()
-            .map(|part| Decision::foresee(&part.terms, now, part.worth, count, LAST))
-            .reduce(Decision::and)
-            .unwrap_or(Decision::REFUSED)
+        let decisions =
+            self.iter().map(|part| Decision::foresee(&part.terms, now, part.worth, count, LAST));
+        decisions.reduce(Decision::and).unwrap_or(Decision::REFUSED)
     }
 
     /// Charges every word, up to the first that refuses, and says whether none did.
@@ -189,11 +186,11 @@ impl<'a> Standing<'a> {
     }
 }
 
-fn parts<'a>(
+fn parts<'a, const N: usize>(
     bandwidths: &'a [Bandwidth],
     part: impl Fn(usize, &'a Bandwidth) -> Part<'a>,
-) -> [Option<Part<'a>>; MAX_BANDWIDTHS] {
-    let mut parts = [const { None }; MAX_BANDWIDTHS];
+) -> [Option<Part<'a>>; N] {
+    let mut parts = [const { None }; N];
     for (place, (empty, bandwidth)) in parts.iter_mut().zip(bandwidths).enumerate() {
         *empty = Some(part(place, bandwidth));
     }

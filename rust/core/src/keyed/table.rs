@@ -7,20 +7,24 @@ use crate::sync::{AtomicU64, Ordering};
 
 use super::word::{self, Tag};
 
-/// Slots searched together: four cache lines of one-bandwidth slots.
-pub(super) const GROUP: usize = if cfg!(loom) { 2 } else { 16 };
+/// Slots searched together: eight cache lines of one-bandwidth slots.
+pub(super) const GROUP: usize = if cfg!(loom) { 2 } else { 32 };
 
 /// From so many live slots on, the emptier of a key's two groups takes it.
 ///
-/// Balanced in this way two million slots hold 1.4 million live keys without one left over, and
-/// 95 % of them in the first group; filling the first group to the brim would leave a thousand.
-const CROWDED: usize = GROUP * 13 / 16;
+/// Balanced in this way two million slots hold 1.7 million live keys without one left over; of 1.4
+/// million 98.6 % are in the first group. Filling the first group to the brim would leave sixty of
+/// these, and five thousand of those.
+const CROWDED: usize = GROUP * 7 / 8;
 
 /// The words of a cache line.
 const LINE: usize = if cfg!(loom) { 4 } else { 8 };
 
+/// The one-bandwidth slots of a cache line.
+const SLOTS: usize = LINE / 2;
+
 /// The cache lines of a group of one-bandwidth slots, a power of two.
-const LINES: usize = GROUP * 2 / LINE;
+const LINES: usize = GROUP / SLOTS;
 
 /// A cache line of slots; all zero it holds no key.
 #[repr(C, align(64))]
@@ -37,16 +41,26 @@ impl Line {
     /// processor foresees.
     #[inline]
     fn find(&self, key: Fingerprint) -> Option<(&Slot, Tag)> {
-        let slots = self.0.as_chunks().0;
-        let mut hits = 0_u32;
-        for (place, [tag, _]) in slots.iter().enumerate() {
-            // Relaxed: only to choose by.
-            hits |= u32::from(Tag::new(tag.load(Ordering::Relaxed)).holds(key)) << place;
-        }
-        let slot: &Slot = slots.get(hits.trailing_zeros() as usize)?;
+        let slot = self.slots().get(self.hits(key).trailing_zeros() as usize)?;
         // Acquire: what the word says is read after it.
         let tag = Tag::new(slot[0].load(Ordering::Acquire));
         tag.holds(key).then_some((slot, tag))
+    }
+
+    /// The one-bandwidth slots that have a key's tag, a bit for each.
+    #[inline]
+    fn hits(&self, key: Fingerprint) -> u32 {
+        let mut hits = 0;
+        for (place, [tag, _]) in self.slots().iter().enumerate() {
+            // Relaxed: only to choose by.
+            hits |= u32::from(Tag::new(tag.load(Ordering::Relaxed)).holds(key)) << place;
+        }
+        hits
+    }
+
+    #[inline]
+    fn slots(&self) -> &[Slot] {
+        self.0.as_chunks().0
     }
 }
 
@@ -68,15 +82,29 @@ pub(super) struct Reach {
 
 impl Reach {
     #[inline]
-    pub(super) fn slots(self) -> impl Iterator<Item = usize> {
-        (0..self.len).flat_map(move |place| self.group(place))
+    fn group(self, place: usize) -> impl Iterator<Item = usize> {
+        (0..GROUP).map(move |step| self.slot(place, step))
     }
 
     #[inline]
-    fn group(self, place: usize) -> impl Iterator<Item = usize> {
-        let first = self.groups[place] * GROUP;
-        (0..GROUP).map(move |step| first + (self.home + step) % GROUP)
+    fn slot(self, place: usize, step: usize) -> usize {
+        self.groups[place] * GROUP + (self.home + step) % GROUP
     }
+}
+
+/// What a look at all slots of a group finds.
+struct Survey {
+    /// How many are in debt.
+    live: usize,
+    /// The one that was paid off first.
+    oldest: Option<Vacancy>,
+}
+
+/// A slot that owes nothing, and since when.
+#[derive(Clone, Copy)]
+struct Vacancy {
+    paid_off: u64,
+    slot: usize,
 }
 
 /// Fixed slots for any number of keys: a slot that owes nothing is as good as free.
@@ -168,7 +196,7 @@ impl<M: Memory> Table<M> {
     pub(super) fn reach(&self, key: Fingerprint) -> Reach {
         let first = self.first_group(key);
         let groups = [first, self.other_group(key, first)];
-        Reach { groups, len: self.groups.min(2), home: home_line(key) * (GROUP / LINES) }
+        Reach { groups, len: self.groups.min(2), home: home_line(key) * SLOTS }
     }
 
     /// The line on which the search for a key begins, and most likely ends. It is fetched while the
@@ -185,8 +213,38 @@ impl<M: Memory> Table<M> {
     }
 
     /// Where a key is: the first slot in the order of search that has its tag.
+    #[inline]
     pub(super) fn find(&self, reach: Reach, key: Fingerprint) -> Option<Seat> {
-        reach.slots().map(|slot| self.seat(slot)).find(|seat| seat.tag.holds(key))
+        self.seats(reach, key).next()
+    }
+
+    /// The slots that have a key's tag, in the order of search: there are several only after a race.
+    #[inline]
+    pub(super) fn seats(&self, reach: Reach, key: Fingerprint) -> impl Iterator<Item = Seat> {
+        (0..reach.len)
+            .flat_map(move |place| {
+                let mut hits = self.hits(reach, place, key);
+                std::iter::from_fn(move || {
+                    let step = hits.trailing_zeros();
+                    hits &= hits.wrapping_sub(1);
+                    (step < u32::BITS).then(|| self.seat(reach.slot(place, step as usize)))
+                })
+            })
+            .filter(move |seat| seat.tag.holds(key))
+    }
+
+    /// The slots of a group that have a key's tag, a bit for each in the order of search.
+    #[inline]
+    fn hits(&self, reach: Reach, place: usize, key: Fingerprint) -> u32 {
+        if self.stride == 2 {
+            let lines = &self.lines[reach.groups[place] * LINES..][..LINES];
+            let line = |step| &lines[(home_line(key) + step) % LINES];
+            (0..LINES).fold(0, |hits, step| hits | line(step).hits(key) << (step * SLOTS))
+        } else {
+            let holds = |slot| Tag::new(self.tag(slot).load(Ordering::Relaxed)).holds(key);
+            let slots = reach.group(place).enumerate();
+            slots.fold(0, |hits, (step, slot)| hits | u32::from(holds(slot)) << step)
+        }
     }
 
     /// Looks for a key among one-bandwidth slots, whose groups are whole cache lines: on its own
@@ -221,48 +279,51 @@ impl<M: Memory> Table<M> {
         self.seat(seat.slot) == seat
     }
 
-    /// The slot that a new key takes: of those in reach that owe nothing the one that was paid off
-    /// first, or was never used; `None` where all are in debt.
+    /// The slot that a new key takes; `None` where all in reach are in debt.
+    ///
+    /// It is in the key's first group unless that is crowded and the other is emptier, and the first in
+    /// the order of search of those that were never used, or paid off in the first half of the time since
+    /// the one that was paid off first: so that most keys are on their own lines, and those who come
+    /// again soon still find theirs.
     pub(super) fn vacancy(&self, reach: Reach, presents: &[u64]) -> Option<Seat> {
-        let mut best: Option<(u64, Seat)> = None;
-        let mut fewest = GROUP;
-        for place in 0..reach.len {
-            let (oldest, live) = self.survey(reach.group(place), presents);
-            let older = match (oldest, best) {
-                (Some(this), Some(best)) => this.0 < best.0,
-                (this, _) => this.is_some(),
-            };
-            let prefer = if fewest >= CROWDED && place > 0 { live < fewest } else { older };
-            if prefer {
-                best = oldest;
+        let (mut place, mut survey) = (0, self.survey(reach, 0, presents));
+        if survey.live >= CROWDED && reach.len > 1 {
+            let other = self.survey(reach, 1, presents);
+            if other.live < survey.live {
+                (place, survey) = (1, other);
             }
-            fewest = live;
         }
-        best.map(|(_, seat)| seat)
+        let oldest = survey.oldest?;
+        let middle = oldest.paid_off.midpoint(presents[0]);
+        let is_old =
+            |slot: &usize| !self.is_in_debt(*slot, presents) && self.paid_off(*slot) <= middle;
+        // None but the oldest where others were quicker meanwhile.
+        Some(self.seat(reach.group(place).find(is_old).unwrap_or(oldest.slot)))
     }
 
-    /// The slot paid off first, with its word, and how many slots are in debt.
-    fn survey(
-        &self,
-        slots: impl Iterator<Item = usize>,
-        presents: &[u64],
-    ) -> (Option<(u64, Seat)>, usize) {
-        let (mut oldest, mut live): (Option<(u64, Seat)>, _) = (None, 0);
-        for seat in slots.map(|slot| self.seat(slot)) {
-            if self.is_in_debt(seat.slot, presents) {
-                live += 1;
-                continue;
-            }
-            // Relaxed: only to choose by.
-            let paid_off = word::worth(self.word(seat.slot, 0).load(Ordering::Relaxed));
-            if oldest.is_none_or(|(before, _)| paid_off < before) {
-                oldest = Some((paid_off, seat));
+    fn survey(&self, reach: Reach, place: usize, presents: &[u64]) -> Survey {
+        let (mut live, mut oldest) = (0, Vacancy { paid_off: u64::MAX, slot: 0 });
+        // Without branches, for no processor foresees which slots are in debt.
+        for slot in reach.group(place) {
+            let is_in_debt = self.is_in_debt(slot, presents);
+            live += usize::from(is_in_debt);
+            let paid_off = if is_in_debt { u64::MAX } else { self.paid_off(slot) };
+            if paid_off < oldest.paid_off {
+                oldest = Vacancy { paid_off, slot };
             }
         }
-        (oldest, live)
+        Survey { live, oldest: (oldest.paid_off < u64::MAX).then_some(oldest) }
+    }
+
+    /// Since when nothing is owed in a slot that owes nothing.
+    #[inline]
+    fn paid_off(&self, slot: usize) -> u64 {
+        // Relaxed: only to choose by.
+        word::worth(self.word(slot, 0).load(Ordering::Relaxed))
     }
 
     /// Whether anything is owed in a slot.
+    #[inline]
     pub(super) fn is_in_debt(&self, slot: usize, presents: &[u64]) -> bool {
         let mut presents = presents.iter().enumerate();
         // Relaxed: a claim looks again.

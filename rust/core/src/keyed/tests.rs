@@ -9,7 +9,7 @@ use crate::rate::Rate;
 
 const NOW: Nanos = Nanos::from_secs(10);
 
-/// A permit a second, three at once, for the keys of sixteen slots; all used and paid off but one.
+/// A permit a second, three at once, for as many keys as there are slots; all used and paid off but one.
 fn limiter(bandwidths: usize) -> KeyedRateLimiter {
     let quota = Quota::new(Rate::per(1, Nanos::from_secs(1)).unwrap(), 3).unwrap();
     let quotas = vec![quota; bandwidths];
@@ -106,7 +106,8 @@ fn a_charge_that_finds_its_slot_in_other_hands_counts_for_nothing() {
     let limiter = limiter(1);
     let owner = limiter.seed().bytes(&0_usize.to_le_bytes());
     let (seat, presents) = (seat(&limiter, owner), limiter.presents(NOW));
-    let standing = Standing::settle(&limiter, owner, seat, false).unwrap();
+    let standing =
+        Standing::<1>::settle(&limiter, (limiter.table.reach(owner), owner), seat, false).unwrap();
     let taker = limiter.seed().bytes(b"taker");
     limiter.table.occupy(seat, taker, &presents[..1]).unwrap();
     let ask = Ask { now: NOW, start: NOW, count: 1, as_debt: false };
@@ -292,7 +293,7 @@ fn its_size_is_that_of_all_its_parts() {
     for bandwidths in 1..3 {
         let limiter = limiter(bandwidths);
         let parts = size_of::<KeyedRateLimiter>() + bandwidths * size_of::<Bandwidth>();
-        let slots = 16 * 8 * (bandwidths + 1);
-        assert_eq!(limiter.size(), parts + slots + 16 * 24 * bandwidths);
+        let slots = 32 * 8 * (bandwidths + 1);
+        assert_eq!(limiter.size(), parts + slots + 32 * 24 * bandwidths);
     }
 }
