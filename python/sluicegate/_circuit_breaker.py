@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import logging
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
 
 from sluicegate._breaker_config import CircuitBreakerConfig
 from sluicegate._calls import is_coroutine_function, refuse_generator_function
+from sluicegate._config import config_of
 from sluicegate._errors import CircuitIsolatedError, CircuitOpenError
 from sluicegate._events import STATES, BreakerListener, CircuitState, Listeners, breaker_event, notify
 from sluicegate._native import BreakerGate, BreakerPermit, BreakerTerms, BreakerTrip, SharedBreakers
@@ -194,10 +194,7 @@ class CircuitBreaker(NativeCircuitBreaker):
         **fields: Any,
     ) -> Self:
         """Build a closed breaker, or an isolated one where its control is isolated."""
-        if config is None:
-            config = CircuitBreakerConfig(**fields)
-        elif fields:
-            config = dataclasses.replace(config, **fields)
+        config = config_of(CircuitBreakerConfig, config, fields)
         path = None if shared is None else prepare(shared)
         found = adopt_config(path, "breaker") if adopt and path is not None else None
         config = config if found is None else config._adopting(found)

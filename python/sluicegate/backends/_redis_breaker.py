@@ -1,7 +1,6 @@
 """The circuit breaker of a fleet: one state in Redis or Valkey, asked through the client that users have."""
 
 import abc
-import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from sluicegate._breaker_config import CircuitBreakerConfig
 from sluicegate._calls import is_coroutine_function, refuse_generator_function
 from sluicegate._circuit_breaker import BreakerSnapshot
+from sluicegate._config import config_of
 from sluicegate._durations import Duration
 from sluicegate._events import BreakerListener, CircuitState
 from sluicegate._time import Clock, resolve_clock
@@ -137,7 +137,7 @@ class Breaker(abc.ABC):
         **fields: Any,
     ) -> None:
         check_client(client, type(self).__name__, is_async=self._is_async)
-        config = CircuitBreakerConfig(**fields) if config is None else dataclasses.replace(config, **fields)
+        config = config_of(CircuitBreakerConfig, config, fields)
         self._logic = BreakerLogic(
             client,
             config,

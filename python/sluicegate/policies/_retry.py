@@ -4,12 +4,12 @@ What to do after an attempt is written once, in a generator of the moments to wa
 functions and blocks only differ in how they wait and how they try.
 """
 
-import dataclasses
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Self, TypeAlias, TypeVar, Unpack, cast
 
 from sluicegate._calls import is_coroutine_function, refuse_generator_function
+from sluicegate._config import config_of
 from sluicegate._durations import Duration
 from sluicegate._native import FirstAttempt, FirstCall
 from sluicegate._tailor import Wrapper
@@ -104,7 +104,7 @@ class Retry(FirstAttempt, Policy):
         **fields: Unpack[RetryFields],
     ) -> Self:
         """Build the native part, which makes first attempts by itself where nothing else asks about them."""
-        config = dataclasses.replace(config, **fields) if config else RetryConfig(**fields)
+        config = config_of(RetryConfig, config, fields)
         options = (config.max_elapsed, config.budget, config.retry_result)
         is_simple = all(option is None for option in options)
         retry = super().__new__(cls, is_simple)
