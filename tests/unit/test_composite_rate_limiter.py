@@ -1,5 +1,7 @@
 import asyncio
+import gc
 import math
+import weakref
 
 import pytest
 
@@ -205,3 +207,21 @@ def test_a_unit_of_several_quotas_is_updated_by_itself(clock):
 def test_shows_its_units(limiter):
     assert repr(limiter).startswith("CompositeRateLimiter(requests=RateLimiter(")
     assert repr(limiter.reserve()) == "<CompositeReservation {'requests': 1, 'tokens': 1}, execute_at=0.0>"
+
+
+def test_a_limiter_that_is_named_twice_is_refused(clock):
+    limiter = RateLimiter("3/s;burst=3", clock=clock)
+    with pytest.raises(ConfigurationError, match="first and third are one"):
+        CompositeRateLimiter(first=limiter, second=RateLimiter("1/s", clock=clock), third=limiter)
+
+
+def test_one_that_only_its_own_units_hold_is_collected(clock):
+    class Attributed(RateLimiter):
+        """A limiter of a user's own, with a place for attributes."""
+
+    unit = Attributed("1/s", clock=clock)
+    unit.own = CompositeRateLimiter(unit=unit)
+    left = weakref.ref(unit)
+    del unit
+    gc.collect()
+    assert left() is None

@@ -13,9 +13,9 @@ use sluicegate_core::{
     Clock as _, Fingerprint, KeyedGrant, KeyedRateLimiter, ManualClock, Nanos, Quota, Rate, Seed,
 };
 
-/// Keys that a limiter of one group of 16 slots has room for, and some more.
-const ROOM: usize = 11;
-const CROWD: usize = 40;
+/// Keys that a limiter of one group of 32 slots has room for, and some more.
+const ROOM: usize = 22;
+const CROWD: usize = 100;
 
 fn quota(promise: &Promise) -> Quota {
     let rate = Rate::per(promise.permits, Nanos::new(promise.period)).unwrap();
@@ -405,4 +405,15 @@ fn no_debt_is_lost_however_many_settle_at_once() {
         }
     });
     assert_eq!(limiter.peek(at(0), busy, 0).remaining, burst - 3 * THREADS * ROUNDS);
+}
+
+#[test]
+fn the_last_of_eight_bandwidths_is_kept() {
+    let wide = Promise { permits: 1, period: 1_000, burst: 9 };
+    let mut promises = vec![wide; 8];
+    promises[7].burst = 1;
+    let limiter = limiter(&promises, 1);
+    let (key, now) = (key(&limiter, 1), Nanos::new(5_000));
+    assert!(limiter.try_acquire(&now, key, 1));
+    assert!(!limiter.try_acquire(&now, key, 1));
 }

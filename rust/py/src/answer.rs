@@ -137,7 +137,7 @@ impl Carrier {
         if cfg!(Py_GIL_DISABLED) {
             return Ok(None);
         }
-        let modules = MODULES.import(py, "sys", "modules")?;
+        let Ok(modules) = MODULES.import(py, "sys", "modules") else { return Ok(None) };
         let Some(asyncio) = modules.get_item(intern!(py, "_asyncio"))? else { return Ok(None) };
         let Ok(class) = asyncio.getattr(intern!(py, "Future")) else { return Ok(None) };
         let options = [(intern!(py, "loop"), Nowhere)].into_py_dict(py)?;

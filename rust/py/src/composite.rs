@@ -4,6 +4,7 @@ use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
 use sluicegate_core::composite::{self, MAX_SHARES, Share};
 use sluicegate_core::{Clock as _, Decision, Nanos};
 use sluicegate_shm::Anywhere;
@@ -106,7 +107,20 @@ impl CompositeRateLimiter {
                 format!("all units share one clock, but {name} has another than {}", units[0].0);
             return Err(configuration_error(py, message, "limiters", name));
         }
+        for (place, (name, unit)) in units.iter().enumerate() {
+            if let Some((twin, _)) = units[..place].iter().find(|(_, other)| other.is(unit)) {
+                let message = format!(
+                    "each unit is a limiter of its own, but {twin} and {name} are one: ask it for the \
+                     sum of both"
+                );
+                return Err(configuration_error(py, message, "limiters", name));
+            }
+        }
         Ok(Self { units })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.units.iter().try_for_each(|(_, unit)| visit.call(unit))
     }
 
     /// Draw from every unit or from none, and say whether it was done; never waits.
