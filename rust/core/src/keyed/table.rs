@@ -241,6 +241,7 @@ impl<M: Memory> Table<M> {
             let line = |step| &lines[(home_line(key) + step) % LINES];
             (0..LINES).fold(0, |hits, step| hits | line(step).hits(key) << (step * SLOTS))
         } else {
+            // Relaxed: as on a line.
             let holds = |slot| Tag::new(self.tag(slot).load(Ordering::Relaxed)).holds(key);
             let slots = reach.group(place).enumerate();
             slots.fold(0, |hits, (step, slot)| hits | u32::from(holds(slot)) << step)
