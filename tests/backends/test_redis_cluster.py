@@ -92,6 +92,14 @@ class Cluster:
                 return False
         return True
 
+    def is_settled(self):
+        """Whether all nodes tell the same of every node: its slots, and how new its claim to them is."""
+        tables = set()
+        for node in self.nodes:
+            told = (line.split() for line in node.cluster("NODES").decode().splitlines())
+            tables.add(frozenset((ident, epoch, *slots) for ident, _, _, _, _, _, epoch, _, *slots in told))
+        return len(tables) == 1
+
     def owner_of(self, key):
         """The node that has the key."""
         slot = key_slot(key.encode())
@@ -260,7 +268,12 @@ async def test_coroutines_share_limits_and_breakers_of_a_cluster(cluster, kind):
 
 
 def move(cluster, key, under_way):
-    """Move a key's slot to another node as an operator does, and call `under_way` in the middle."""
+    """Move a key's slot to another node as an operator does, and call `under_way` in the middle.
+
+    Not before the nodes agree: where one takes back a slot that it has just given away, and has not heard yet
+    by what claim the other took it, the other's older word wins there, and each sends clients to the other.
+    """
+    eventually(cluster.is_settled)
     slot, source = key_slot(key.encode()), cluster.owner_of(key)
     target = next(node for node in cluster.nodes if node is not source)
     target.cluster("SETSLOT", slot, "IMPORTING", source.ident)
