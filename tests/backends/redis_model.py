@@ -8,6 +8,8 @@ from importlib.resources import files
 
 from hypothesis import Phase
 
+from sluicegate.backends._redis_units import LARGEST
+
 PREFIX = """
 local server, redis, pack, cmsgpack = redis, {}, cmsgpack.pack, {unpack = cmsgpack.unpack}
 local time = server.call('HMGET', '{test}now', 's', 'us')
@@ -210,7 +212,11 @@ class Model:
         wait, blocked = self.wait(state, quotas, count, now)
         if blocked:
             return None
-        if wait < 0 or 0 <= longest < wait:
+        due = [
+            max(debt.permits * quota.cost, wait * quota.earn) + count * quota.cost
+            for quota, debt in zip(quotas, state.debts, strict=False)
+        ]
+        if wait < 0 or 0 <= longest < wait or max(due) > LARGEST:
             return self.standing(state, quotas, 0, wait, 0)
         made = []
         for quota, debt in zip(quotas, state.debts, strict=False):

@@ -174,3 +174,18 @@ def test_every_answer_is_that_of_exact_fractions_where_quotas_differ(server):
 
 def test_every_answer_is_exact_where_a_burst_fills_53_bits(server):
     run(ExtremeScripts, server, 25)
+
+
+def test_what_would_owe_more_than_53_bits_is_told_when_to_ask_again(server):
+    script, config = TimedScript(server.client), RateLimiterConfig(644_407, 31_536_000, burst=282)
+    quota = units(config)
+
+    def reserve(now, ident):
+        words = f"reserve 100 -1 0 - 0 - {quota.cost},{quota.earn},{quota.burst}"
+        return decoded(None, 100, script.ask(now, words, keys=(KEY, RECORD + ident)))
+
+    assert 282 * quota.cost <= LARGEST < 382 * quota.cost
+    script.ask(EPOCH, f"take 282 0 0 - 0 - {quota.cost},{quota.earn},{quota.burst}")
+    wait = -(-100 * quota.cost // quota.earn)
+    assert reserve(EPOCH, "a")[:4] == [0, wait, 1, 0]
+    assert reserve(EPOCH + wait, "b")[:2] == [1, 0]

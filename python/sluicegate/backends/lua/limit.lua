@@ -204,9 +204,9 @@ if verb == 'reserve' then
   local made = {}
   for i = 1, number do
     local entry = entries[i]
-    if wait * earns[i] > LARGEST - count * entry[1] or entry[2] > LARGEST - count * entry[1] then
-      return reply(0, -1, 0)
-    end
+    -- What would be owed passes 2^53; once it has waited for the permits, it does not.
+    local most = LARGEST - count * entry[1]
+    if wait * earns[i] > most or entry[2] > most then return reply(0, wait, 0) end
     made[i] = {math.max(entry[2], wait * earns[i]) + count * entry[1], entry[4], entry[1]}
   end
   for i = 1, number do
