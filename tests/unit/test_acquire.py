@@ -273,10 +273,14 @@ class TestObjectsThatAreUsedAgain:
 
     async def test_an_await_that_is_traced_gives_the_same(self, clock):
         limiter, seen = RateLimiter("5/s", clock=clock), []
+
+        async def draw():
+            return (await limiter.acquire()).remaining
+
         tracer = sys.gettrace()
         sys.settrace(lambda frame, event, arg: seen.append(event))
         try:
-            left = [(await limiter.acquire()).remaining for _ in range(3)]
+            left = [await draw() for _ in range(3)]
         finally:
             sys.settrace(tracer)
         assert left == [4, 3, 2]

@@ -1,6 +1,7 @@
 """The timeout policy: it cuts short, in either library and by any clock, and nothing else."""
 
 import asyncio
+import inspect
 import math
 import time
 from datetime import timedelta
@@ -227,7 +228,7 @@ def test_a_decorated_function_stays_a_coroutine_function_with_its_name(clock):
         """Fetch."""
         return url
 
-    assert asyncio.iscoroutinefunction(fetch)
+    assert inspect.iscoroutinefunction(fetch)
     assert (fetch.__name__, fetch.__doc__) == ("fetch", "Fetch.")
     assert asyncio.run(fetch("here")) == "here"
 
