@@ -106,7 +106,7 @@ impl<M: Memory> KeyedRateLimiter<M> {
         max_wait: Option<Nanos>,
     ) -> Result<(KeyedGrant, Decision), Decision> {
         let reach = self.table.reach(key);
-        let (mut refusal, mut taken) = (None, None);
+        let (mut now, mut refusal, mut taken) = (now, None, None);
         let attempts = if max_wait == Some(Nanos::ZERO) { ATTEMPTS } else { PERSEVERANCE };
         for _ in 0..attempts {
             let seat = self.table.find(reach, key);
@@ -115,6 +115,11 @@ impl<M: Memory> KeyedRateLimiter<M> {
                 None => Some(Standing::without_slot(self)),
             };
             let Some(standing) = standing else { continue };
+            // What the key owed may have been paid off and forgotten since `now` was read, and nothing
+            // here says when.
+            if seat.is_none() || standing.has_claims() {
+                now = now.max(clock.now());
+            }
             let decision = standing.decide(now, count);
             let wait = max_wait.map_or(Nanos::ZERO, |_| decision.retry_after);
             if wait == Nanos::MAX || max_wait.is_some_and(|longest| wait > longest) {

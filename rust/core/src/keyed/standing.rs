@@ -115,7 +115,7 @@ impl<'a, const N: usize> Standing<'a, N> {
         fresh: bool,
     ) -> Option<Self> {
         let mut standing = Self::glance(limiter, seat);
-        if !standing.iter().any(Part::is_claimed) {
+        if !standing.has_claims() {
             return Some(standing);
         }
         if standing.iter().any(|part| part.is_claimed() && !seat.tag.owns(part.seen)) {
@@ -154,6 +154,11 @@ impl<'a, const N: usize> Standing<'a, N> {
 
     fn iter(&self) -> impl Iterator<Item = &Part<'a>> {
         self.parts.iter().flatten()
+    }
+
+    /// Whether any word was not charged since the slot changed hands.
+    pub(super) fn has_claims(&self) -> bool {
+        self.iter().any(Part::is_claimed)
     }
 
     /// Whether a charge would move any word.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::cell::RefCell;
+
 use super::standing::Ask;
 use super::word::LAST;
 use super::*;
@@ -102,6 +104,32 @@ fn a_second_slot_of_a_key_is_closed_with_what_it_owes() {
 }
 
 #[test]
+fn a_slot_is_not_charged_where_another_of_its_key_comes_first() {
+    let limiter = limiter(1);
+    let (key, presents) = (limiter.seed().bytes(b"twice"), limiter.presents(NOW));
+    let reach = limiter.table.reach(key);
+    let mut slots = reach.slots().map(|slot| limiter.table.seat(slot));
+    let [first, second] = [slots.next(), slots.next()]
+        .map(|slot| limiter.table.occupy(slot.unwrap(), key, &presents[..1]).unwrap());
+    let settles = |seat| Standing::<1>::settle(&limiter, (reach, key), seat, false).is_some();
+    assert!(!settles(second));
+    assert!(settles(first));
+}
+
+#[test]
+fn a_slot_that_one_bandwidth_is_paid_off_in_and_the_other_is_not_is_never_taken() {
+    let quota = |seconds| Quota::new(Rate::per(1, Nanos::from_secs(seconds)).unwrap(), 3).unwrap();
+    let limiter = KeyedRateLimiter::new(&[quota(1), quota(3_600)], 1, Seed::new([1, 2])).unwrap();
+    for number in 1..limiter.slots() {
+        assert!(limiter.try_acquire(&Nanos::ZERO, limiter.seed().bytes(&number.to_le_bytes()), 1));
+    }
+    assert_eq!(limiter.slots_in_use(NOW), 31);
+    let late = limiter.seed().bytes(b"late");
+    assert_eq!(draws(&limiter, late), 3);
+    assert_eq!((limiter.slots_in_use(NOW), limiter.overflowed()), (32, 0));
+}
+
+#[test]
 fn a_charge_that_finds_its_slot_in_other_hands_counts_for_nothing() {
     let limiter = limiter(1);
     let owner = limiter.seed().bytes(&0_usize.to_le_bytes());
@@ -113,6 +141,60 @@ fn a_charge_that_finds_its_slot_in_other_hands_counts_for_nothing() {
     let ask = Ask { now: NOW, start: NOW, count: 1, as_debt: false };
     assert!(!standing.charge(&limiter, ask).1);
     assert_eq!(draws(&limiter, taker), 3);
+}
+
+/// A thread that stalls after its first look at the clock, while others do something.
+struct Stalled<F>(Nanos, Nanos, RefCell<Option<F>>);
+
+impl<F: FnOnce()> Clock for Stalled<F> {
+    fn now(&self) -> Nanos {
+        let Self(read, wakes, meanwhile) = self;
+        meanwhile.borrow_mut().take().map_or(*wakes, |meanwhile| {
+            meanwhile();
+            *read
+        })
+    }
+}
+
+#[test]
+fn whoever_stalls_while_its_key_is_paid_off_and_forgotten_draws_no_permits_of_the_past() {
+    let late = NOW + Nanos::from_secs(5);
+    for bandwidths in 1..3 {
+        for others in [32, 16, 0] {
+            let limiter = limiter(bandwidths);
+            let key = limiter.seed().bytes(b"key");
+            let forget = || {
+                assert_eq!(draws(&limiter, key), 3);
+                let presents = limiter.presents(late);
+                for slot in 0..limiter.slots() {
+                    let seat = limiter.table.seat(slot);
+                    let other = limiter.seed().bytes(&slot.to_be_bytes());
+                    if slot < others || seat.tag.holds(key) {
+                        limiter.table.occupy(seat, other, &presents[..bandwidths]).unwrap();
+                        assert!(limiter.try_acquire(&late, other, 1));
+                    }
+                }
+            };
+            assert!(limiter.try_acquire(&Stalled(NOW, late, Some(forget).into()), key, 3));
+            assert!(!limiter.try_acquire(&late, key, 1), "{bandwidths} {others}");
+        }
+    }
+}
+
+#[test]
+fn whoever_stalls_while_another_takes_a_slot_for_its_key_draws_no_permits_of_the_past() {
+    let late = NOW + Nanos::from_secs(5);
+    for bandwidths in 1..3 {
+        let limiter = limiter(bandwidths);
+        let key = limiter.seed().bytes(b"key");
+        let take = || {
+            let (reach, presents) = (limiter.table.reach(key), limiter.presents(late));
+            let vacancy = limiter.table.vacancy(reach, &presents[..bandwidths]).unwrap();
+            limiter.table.occupy(vacancy, key, &presents[..bandwidths]).unwrap();
+        };
+        assert!(limiter.try_acquire(&Stalled(NOW, late, Some(take).into()), key, 3));
+        assert!(!limiter.try_acquire(&late, key, 1));
+    }
 }
 
 #[test]
