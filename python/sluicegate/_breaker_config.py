@@ -138,13 +138,14 @@ class CircuitBreakerConfig(_Converted):
         for name in ("handle", "ignore"):
             _check_failures(name, getattr(self, name))
         for name in ("break_duration_generator", "handle_result"):
-            _check_callable(name, getattr(self, name))
+            check_callable(name, getattr(self, name))
         _check_kind("state_provider", self.state_provider, CircuitBreakerStateProvider)
         _check_kind("manual_control", self.manual_control, CircuitBreakerManualControl)
         self._convert()
 
     def _terms(self, clock: object = None, listener: BreakerListener | None = None) -> BreakerTerms:
         """Return what its breakers have in common, one for all that live where that is the config alone."""
+        check_callable("listener", listener)
         if clock is not None or listener is not None:
             return BreakerTerms(self._convert(), self, clock, listener)
         shared = getattr(self, "_shared_terms", None)
@@ -218,7 +219,8 @@ def _check_failures(name: str, value: object) -> None:
         _refuse(name, value, f"{name} must be exception types or a predicate")
 
 
-def _check_callable(name: str, value: object) -> None:
+def check_callable(name: str, value: object) -> None:
+    """Refuse what is neither None nor callable."""
     if value is not None and not callable(value):
         _refuse(name, value, f"{name} must be callable")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from sluicegate._breaker_config import CircuitBreakerConfig
+from sluicegate._breaker_config import CircuitBreakerConfig, check_callable
 from sluicegate._circuit_breaker import CircuitBreaker
 from sluicegate._config import config_of
 from sluicegate._errors import ConfigurationError
@@ -132,6 +132,7 @@ class CircuitBreakerRegistry:
         if isinstance(max_keys, bool) or not isinstance(max_keys, int) or max_keys < 1:
             message = f"max_keys must be a whole number from 1, not {max_keys!r}"
             raise ConfigurationError(message, field="max_keys", value=max_keys)
+        check_callable("listener", listener)
         config = config_of(CircuitBreakerConfig, config, {})
         if config.state_provider is not None:
             message = "a state provider reads one breaker, and a registry has many"

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sluicegate._breaker_config import CircuitBreakerConfig
+from sluicegate._breaker_config import CircuitBreakerConfig, check_callable
 from sluicegate._circuit_breaker import BreakerSnapshot, CircuitBreaker
 from sluicegate._durations import Duration, nanoseconds, seconds
 from sluicegate._errors import CircuitIsolatedError, CircuitOpenError, ConfigurationError
@@ -71,6 +71,7 @@ class BreakerLogic:
             raise ConfigurationError(message, field="batch", value=batch)
         seconds(refresh, "refresh")
         check_on_error(on_error)
+        check_callable("listener", listener)
         self.owner: Any = None
         self.name = name
         self.config = config

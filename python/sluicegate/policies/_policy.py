@@ -54,6 +54,9 @@ class Policy(ABC):
         Returns:
             What takes the subscription back; calling it again does nothing.
 
+        Raises:
+            TypeError: `listener` cannot be called.
+
         Example:
             >>> from sluicegate import Retry
             >>> from sluicegate.testing import ManualClock
@@ -67,6 +70,8 @@ class Policy(ABC):
             retrying 1.0
             >>> unsubscribe()
         """
+        if not callable(listener):
+            raise TypeError(f"a listener is called with each event, and {listener!r} cannot be")
 
         # Equal listeners are told apart by an entry of their own.
         def entry(event: PolicyEvent) -> object:

@@ -7,7 +7,14 @@ import weakref
 import pytest
 import trio
 
-from sluicegate import CircuitBreaker, CircuitBreakerConfig, CircuitIsolatedError, CircuitState
+from sluicegate import (
+    CircuitBreaker,
+    CircuitBreakerConfig,
+    CircuitBreakerRegistry,
+    CircuitIsolatedError,
+    CircuitState,
+    ConfigurationError,
+)
 from sluicegate._circuit_breaker import _extras
 from sluicegate.testing import ManualClock
 
@@ -130,6 +137,13 @@ def test_an_event_says_what_changed_and_when(build, clock):
     (event,) = seen
     assert (event.kind, event.breaker, event.at) == ("isolated", breaker, 7.0)
     assert (event.from_state, event.to_state) == (CircuitState.CLOSED, CircuitState.ISOLATED)
+
+
+def test_a_listener_that_cannot_be_called_is_refused_where_it_is_named():
+    for kind in (CircuitBreaker, CircuitBreakerRegistry):
+        with pytest.raises(ConfigurationError, match=r"listener must be callable.*3") as caught:
+            kind(listener=3)
+        assert caught.value.field == "listener"
 
 
 def test_breakers_of_one_config_have_each_their_own_clock_and_listener(clock):

@@ -177,3 +177,8 @@ def test_without_a_listener_no_event_is_made(clock, monkeypatch):
     monkeypatch.setattr(_policy, "PolicyEvent", refuse)
     pipeline = Pipeline(Retry(jitter=False, clock=clock), clock=clock)
     assert pipeline.call(Failing(OSError())) == "done"
+
+
+def test_a_listener_that_cannot_be_called_is_refused(clock):
+    with pytest.raises(TypeError, match="called with each event, and 3 cannot be"):
+        Retry(clock=clock).subscribe(3)
