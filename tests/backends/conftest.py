@@ -23,7 +23,7 @@ class Server:
         self.executable = executable
         self.path = str(Path(folder) / "redis.sock")
         self.process: subprocess.Popen | None = None
-        self.client = redis.Redis(unix_socket_path=self.path, socket_timeout=0.2)
+        self.client = redis.Redis(unix_socket_path=self.path, socket_timeout=1)
 
     def start(self) -> None:
         self.process = subprocess.Popen(

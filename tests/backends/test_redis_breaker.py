@@ -532,15 +532,17 @@ def test_killed_processes_never_leave_it_stuck(server, breaker_of):
     breaker = breaker_of(half_open_max_calls=2, refresh=0, probe_timeout=0.05)
     for seed in range(int(os.environ.get("SLUICEGATE_KILLS", "5"))):
         workers = [fork.Process(target=_call_and_fail, args=(server.path, seed + step)) for step in range(2)]
-        for worker in workers:
-            worker.start()
         trips, began = breaker.snapshot().trips, time.monotonic()
-        while breaker.snapshot().trips == trips:
-            assert time.monotonic() < began + 20, "the workers do not begin"
-            time.sleep(0.003 + seed % 7 / 1000)
-        for worker in workers:
-            os.kill(worker.pid, signal.SIGKILL)
-            worker.join(10)
+        try:
+            for worker in workers:
+                worker.start()
+            while breaker.snapshot().trips == trips:
+                assert time.monotonic() < began + 20, "the workers do not begin"
+                time.sleep(0.003 + seed % 7 / 1000)
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.join(10)
 
     began = time.monotonic()
     while (state := breaker.snapshot().state) is not CircuitState.CLOSED:
