@@ -115,9 +115,9 @@ impl<M: Memory> KeyedRateLimiter<M> {
                 None => Some(Standing::without_slot(self)),
             };
             let Some(standing) = standing else { continue };
-            // What the key owed may have been paid off and forgotten since `now` was read, and nothing
-            // here says when.
-            if seat.is_none() || standing.has_claims() {
+            if standing.has_claims() {
+                // What the key owed may have been paid off and forgotten since `now` was read, and no
+                // word of its own says when.
                 now = now.max(clock.now());
             }
             let decision = standing.decide(now, count);
@@ -130,6 +130,7 @@ impl<M: Memory> KeyedRateLimiter<M> {
                 self.overflowed[0].fetch_add(u64::from(by_overflow), Ordering::Relaxed);
                 return Err(decision);
             }
+            let mut start = now + wait;
             let homeless = seat.is_none() && count > 0 && standing.is_limited();
             if homeless {
                 let presents = self.presents(now);
@@ -140,8 +141,11 @@ impl<M: Memory> KeyedRateLimiter<M> {
                     taken = seat.filter(|_| !vacancy.tag.holds(key));
                     continue;
                 }
+                // As for what is claimed.
+                now = now.max(clock.now());
+                start = start.max(now);
             }
-            let (start, as_debt) = (now + wait, max_wait.is_none());
+            let as_debt = max_wait.is_none();
             let (charges, whole) = standing.charge(self, Ask { now, start, count, as_debt });
             if whole && (!homeless || self.is_overflown(key)) {
                 let grant = Grant::new(count, now, start, &charges);
