@@ -1,4 +1,4 @@
-//! Models of a table of two slots: every order in which takeovers, charges and the overflow meet.
+//! Models of tables of one or two groups, of two slots each: every order in which takeovers, charges and the overflow meet.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test --profile model -p sluicegate-core
 //! --test loom_keyed`; without the bound, one at a time, as CONTRIBUTING.md says.
@@ -17,15 +17,30 @@ struct Table(Arc<KeyedRateLimiter>);
 impl Table {
     /// A permit in 1,000 ns, `burst` at once, for each key; in two slots, both used and paid off.
     fn new(bandwidths: usize, burst: u64) -> Self {
-        let rate = Rate::per(1, Nanos::new(1_000)).unwrap();
-        let quotas = vec![Quota::new(rate, burst).unwrap(); bandwidths];
-        let table = Self(Arc::new(KeyedRateLimiter::new(&quotas, 1, Seed::new([1, 2])).unwrap()));
+        let table = Self::empty(bandwidths, burst, 1);
         assert_eq!(table.0.slots(), 2);
         assert!(table.take("alice", Nanos::new(0)));
         assert!(table.take("bob", Nanos::new(500)));
         table
     }
 
+    /// The same in four slots, of which one of the two that alice and carol come to first is used.
+    fn of_two_groups() -> Self {
+        let table = Self::empty(1, 1, 2);
+        assert_eq!(table.0.slots(), 4);
+        assert!(["alice", "carol"].iter().all(|name| table.key(name).get() >> 63 == 0));
+        assert!(table.take("alice", Nanos::new(0)));
+        table
+    }
+
+    fn empty(bandwidths: usize, burst: u64, max_keys: usize) -> Self {
+        let rate = Rate::per(1, Nanos::new(1_000)).unwrap();
+        let quotas = vec![Quota::new(rate, burst).unwrap(); bandwidths];
+        let limiter = KeyedRateLimiter::new(&quotas, max_keys, Seed::new([1, 2])).unwrap();
+        Self(Arc::new(limiter))
+    }
+
+    /// The fingerprint of a name; in a table of two groups its highest bit tells the first of them.
     fn key(&self, name: &str) -> Fingerprint {
         self.0.seed().bytes(name.as_bytes())
     }
@@ -122,6 +137,25 @@ fn loom_what_the_overflow_granted_is_known_to_a_slot() {
         granted.push(("carol", table.take("carol", LATE)));
         assert!(granted.iter().filter(|(_, granted)| *granted).count() < 2);
     });
+}
+
+#[test]
+fn loom_one_new_key_that_takes_a_slot_of_each_group_is_granted_once() {
+    // At 900 alice is in debt, so that carol goes to the other group; at 1,400 she need not.
+    const EARLY: Nanos = Nanos::new(900);
+    const LATE: Nanos = Nanos::new(1_400);
+    let races: [[Callers; 2]; 2] = [
+        [&[("carol", EARLY)], &[("carol", LATE)]],
+        [&[("carol", EARLY)], &[("alice", LATE), ("carol", LATE)]],
+    ];
+    for callers in races {
+        loom::model(move || {
+            let table = Table::of_two_groups();
+            let mut granted = table.race(callers);
+            granted.push(("carol", table.take("carol", LATE)));
+            assert!(granted.iter().filter(|each| **each == ("carol", true)).count() < 2);
+        });
+    }
 }
 
 #[test]
