@@ -88,8 +88,9 @@ class CircuitBreakerRegistry:
         listener: Called with a `BreakerEvent` after each change of any breaker's state, outside any lock.
 
     Raises:
-        ConfigurationError: `max_keys` is no whole number from 1, or the config has a state provider, which
-            reads one breaker only; the shared file was made with another config or size.
+        ConfigurationError: `max_keys` is no whole number from 1, the listener cannot be called, or the config
+            has a state provider, which reads one breaker only; the shared file was made with another config
+            or size.
         BackendError: The shared file is foreign, damaged, or of before the machine's last start.
 
     Example:

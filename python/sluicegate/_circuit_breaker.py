@@ -154,8 +154,8 @@ class CircuitBreaker(NativeCircuitBreaker):
         **fields: Fields of the config, in place of it or on top of it.
 
     Raises:
-        ConfigurationError: A field makes no sense, or the state provider already reads another breaker; the
-            shared breaker was made with another config.
+        ConfigurationError: A field or the listener makes no sense, or the state provider already reads
+            another breaker; the shared breaker was made with another config.
         BackendError: The shared file is foreign, damaged, or of before the machine's last start.
 
     Example:

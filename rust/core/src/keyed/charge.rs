@@ -141,7 +141,7 @@ impl<M: Memory> KeyedRateLimiter<M> {
                     taken = seat.filter(|_| !vacancy.tag.holds(key));
                     continue;
                 }
-                // As for what is claimed.
+                // As above: a slot that the key had may have been forgotten.
                 now = now.max(clock.now());
                 start = start.max(now);
             }

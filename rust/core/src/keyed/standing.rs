@@ -53,6 +53,8 @@ impl Part<'_> {
         let step = |seen| {
             // A claim is charged only as it was seen, when it was the key's own.
             let worth = match seen {
+                // A refund leaves the word no earlier than this: what was before it is forgotten.
+                CLAIMED.. if seen == self.seen => self.worth.max(present),
                 _ if seen == self.seen => self.worth,
                 CLAIMED.. => return None,
                 arrival => arrival,

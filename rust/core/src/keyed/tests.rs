@@ -182,6 +182,21 @@ fn whoever_stalls_while_its_key_is_paid_off_and_forgotten_draws_no_permits_of_th
 }
 
 #[test]
+fn a_refund_of_a_first_charge_leaves_no_permits_of_the_past() {
+    let late = NOW + Nanos::from_secs(5);
+    for bandwidths in 1..3 {
+        let limiter = limiter(bandwidths);
+        let key = limiter.seed().bytes(b"key");
+        let give_back = || {
+            let (grant, _) = limiter.reserve(&late, key, 3, Nanos::ZERO).unwrap();
+            assert_eq!(limiter.commit(&grant, &late, 0), 3);
+        };
+        assert!(!limiter.try_acquire(&Stalled(NOW, late, Some(give_back).into()), key, 1));
+        assert!(limiter.try_acquire(&late, key, 3));
+    }
+}
+
+#[test]
 fn whoever_stalls_while_another_takes_a_slot_for_its_key_draws_no_permits_of_the_past() {
     let late = NOW + Nanos::from_secs(5);
     for bandwidths in 1..3 {
